@@ -1,0 +1,1 @@
+//! How a stream of bytes is cut into frames.

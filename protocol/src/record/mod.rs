@@ -1,0 +1,1 @@
+//! The requests and replies, a file per family.

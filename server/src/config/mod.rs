@@ -1,0 +1,1 @@
+//! Settings: as written in `zoo.cfg`, then as meant.

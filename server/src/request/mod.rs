@@ -1,0 +1,1 @@
+//! Turns requests into transactions or answers.

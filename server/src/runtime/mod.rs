@@ -1,0 +1,1 @@
+//! The shell: feeds inputs to the deciding code and performs its effects.

@@ -1,0 +1,1 @@
+//! The log, the checkpoint, and recovery from both.

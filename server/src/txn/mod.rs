@@ -1,0 +1,1 @@
+//! Transactions: what a write changes, as logged and replicated.

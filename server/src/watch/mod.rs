@@ -1,0 +1,1 @@
+//! Watches: who wants to know of which change.
