@@ -145,6 +145,11 @@ impl<'a> AclList<'a> {
     /// The bytes of `[world:anyone:ALL]`, by far the most common list.
     pub const OPEN: &'static [u8] = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone";
 
+    /// The list `[world:anyone:ALL]`.
+    pub const fn open() -> Self {
+        Self(Some(Self::OPEN))
+    }
+
     /// The encoded vector, its count included; `None` is null.
     pub fn raw(&self) -> Option<&'a [u8]> {
         self.0

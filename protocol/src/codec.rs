@@ -247,6 +247,12 @@ pub trait PutJute: BufMut {
         self.put_buffer(Some(value.as_bytes()));
     }
 
+    /// A `vector` of ustrings, straight from wherever they are kept.
+    fn put_ustrings<'s>(&mut self, values: impl ExactSizeIterator<Item = &'s str>) {
+        self.put_len(values.len());
+        values.for_each(|value| self.put_ustring(value));
+    }
+
     /// A length or count.
     ///
     /// # Panics

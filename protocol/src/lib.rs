@@ -7,6 +7,8 @@
 //! Start with [`frame`] (how a stream is cut), [`codec`] (jute, the encoding inside a frame),
 //! [`op_code`] (which request is which) and [`record`] (the requests and replies themselves).
 
+#![deny(missing_docs)]
+
 pub mod acl;
 pub mod codec;
 pub mod error_code;

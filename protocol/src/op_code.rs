@@ -105,6 +105,31 @@ impl OpCode {
     pub const fn wire(self) -> i32 {
         self as i32
     }
+
+    /// Whether it becomes a transaction: it takes a zxid, is logged and is ordered with all others.
+    pub const fn is_write(self) -> bool {
+        matches!(
+            self,
+            Self::CreateSession
+                | Self::CloseSession
+                | Self::Create
+                | Self::Delete
+                | Self::SetData
+                | Self::SetAcl
+                | Self::Multi
+                | Self::Create2
+                | Self::Reconfig
+                | Self::CreateContainer
+                | Self::DeleteContainer
+                | Self::CreateTtl
+        )
+    }
+
+    /// Whether a client may send it as a request of its own. `Compat:` ZooKeeper lets clients
+    /// send `createSession` and `deleteContainer` too, without checking any right.
+    pub const fn is_request(self) -> bool {
+        !matches!(self, Self::CreateSession | Self::Error | Self::Check | Self::DeleteContainer)
+    }
 }
 
 impl fmt::Display for OpCode {
