@@ -1,16 +1,22 @@
 //! Turns requests into transactions or answers.
+//!
+//! A write becomes the bytes of an idempotent transaction, checked against the tree and all that
+//! is proposed but not applied yet. It is logged, applied, and then answered; a refused write is
+//! logged too and uses up its zxid. No I/O, clock or thread: whoever drives this module says what
+//! time it is and when a transaction was applied.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use quorate_protocol::{Id, OpCode, SessionId, Xid};
+use bytes::{Bytes, BytesMut};
+use quorate_protocol::{Id, OpCode, SessionId, Xid, codec::PutJute};
 
 use crate::watch::ConnId;
 
-/// A request as a connection received it, able to outlive the connection's buffer.
+/// A request as a connection received it, able to outlive the connection's buffer; or one that
+/// the server makes itself.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The session it belongs to.
+    /// The session it belongs to; none when the server removes an outdated node.
     pub session: SessionId,
     /// The connection it came by.
     pub conn: ConnId,
@@ -22,4 +28,28 @@ pub struct Request {
     pub body: Bytes,
     /// Who the connection was when the request arrived: an identity added later does not count.
     pub auth: Arc<[Id]>,
+}
+
+impl Request {
+    /// A new session for the client at `conn`.
+    pub fn create_session(session: SessionId, conn: ConnId, timeout_ms: i32) -> Self {
+        let body = Bytes::copy_from_slice(&timeout_ms.to_be_bytes());
+        Self::internal(OpCode::CreateSession, session, conn, body)
+    }
+
+    /// The end of a session that was not heard of for too long.
+    pub fn expire_session(session: SessionId) -> Self {
+        Self::internal(OpCode::CloseSession, session, ConnId::NONE, Bytes::new())
+    }
+
+    /// The removal of an empty container or an outdated TTL node.
+    pub fn delete_container(path: &str) -> Self {
+        let mut body = BytesMut::with_capacity(4 + path.len());
+        body.put_ustring(path);
+        Self::internal(OpCode::DeleteContainer, SessionId::NONE, ConnId::NONE, body.freeze())
+    }
+
+    fn internal(op: OpCode, session: SessionId, conn: ConnId, body: Bytes) -> Self {
+        Self { session, conn, xid: Xid(0), op, body, auth: Arc::from([]) }
+    }
 }
