@@ -177,7 +177,8 @@ impl<'a> Decoder<'a> {
     }
 
     /// A `ustring`. Malformed UTF-8 becomes U+FFFD, as in Java's decoder; path validation then
-    /// refuses it with the right error code.
+    /// refuses it with the right error code. So does what Java's encoder makes of a character
+    /// outside the basic plane: two surrogates of three bytes each, which are not UTF-8.
     ///
     /// # Errors
     /// As [`Self::buffer`].
@@ -297,8 +298,13 @@ mod tests {
     }
 
     #[test]
-    fn malformed_text_is_replaced() {
+    fn malformed_text_is_replaced_and_then_not_a_path() {
         let bytes = [0, 0, 0, 2, b'a', 0xff];
         assert_eq!(Decoder::new(&bytes).ustring(), Ok(Some("a\u{fffd}".into())));
+
+        let surrogates = b"\0\0\0\x07/\xed\xa0\xbd\xed\xb8\x80";
+        let path = Decoder::new(surrogates).required_ustring("path").unwrap();
+        assert!(path.contains('\u{fffd}'));
+        assert!(crate::path::validate(&path).is_err());
     }
 }

@@ -12,6 +12,7 @@
 pub mod acl;
 pub mod codec;
 pub mod error_code;
+pub mod four_letter;
 pub mod frame;
 pub mod id;
 pub mod op_code;
@@ -22,6 +23,7 @@ pub mod stat;
 pub use acl::{Acl, AclList, Id, Perms};
 pub use codec::{Decode, DecodeError, Decoder, Encode};
 pub use error_code::ErrorCode;
+pub use four_letter::FourLetterWord;
 pub use id::{SessionId, Xid, Zxid};
 pub use op_code::OpCode;
 pub use stat::Stat;

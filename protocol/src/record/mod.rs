@@ -25,9 +25,9 @@ pub use header::{ReplyHeader, RequestHeader};
 pub use multi::{MultiHeader, MultiOp, MultiOps, MultiResult, MultiResults};
 pub use node::{
     AllChildrenNumberResponse, CheckRequest, Children2Response, ChildrenResponse, Create2Response,
-    CreateMode, CreateRequest, CreateResponse, CreateTtlRequest, DeleteRequest, EphemeralsResponse,
-    GetAclResponse, GetDataResponse, PathRequest, PathWatchRequest, ReconfigRequest, SetAclRequest,
-    SetDataRequest, SyncResponse,
+    CreateMode, CreateRequest, CreateResponse, CreateTtlRequest, DeleteRequest, EphemeralsRequest,
+    EphemeralsResponse, GetAclResponse, GetDataResponse, PathRequest, PathWatchRequest,
+    ReconfigRequest, SetAclRequest, SetDataRequest, SyncRequest, SyncResponse,
 };
 pub use watch::{
     AddWatchMode, AddWatchRequest, AddWatchResponse, EventType, RemoveWatchesRequest,

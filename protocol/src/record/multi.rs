@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use super::{
     field::records,
     node::{
-        CheckRequest, ChildrenResponse, Create2Response, CreateRequest, CreateResponse,
+        CheckRequest, ChildrenResponse, Create2Response, CreateMode, CreateRequest, CreateResponse,
         CreateTtlRequest, DeleteRequest, GetDataResponse, PathWatchRequest, SetDataRequest,
     },
 };
@@ -99,6 +99,7 @@ impl<'a> MultiOp<'a> {
             OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
                 let create = CreateRequest::decode(input)?;
                 check_acl(&create.acl)?;
+                check_flags(create.flags)?;
                 Self::Create(op, create)
             }
             OpCode::CreateTtl => {
@@ -134,6 +135,15 @@ impl Encode for MultiOp<'_> {
 /// is told that its ACL is not valid.
 fn check_acl(acl: &AclList<'_>) -> Result<(), DecodeError> {
     if acl.raw().is_none() { Err(DecodeError::Null { field: "acl" }) } else { Ok(()) }
+}
+
+/// `Compat:` likewise flags that mean nothing, or a time to live that this record has no field for
+/// (`Op.Create`). `createTTL` is not as strict: there the flags are left to the operation.
+fn check_flags(flags: i32) -> Result<(), DecodeError> {
+    match CreateMode::from_flags(flags) {
+        Some(mode) if !mode.has_ttl() => Ok(()),
+        _ => Err(DecodeError::BadValue { field: "flags", value: i64::from(flags) }),
+    }
 }
 
 /// Whether `op` may stand in a request of `kind`: writes in a multi, reads in a multiRead.
@@ -397,6 +407,32 @@ mod tests {
         let items: Vec<_> = MultiOps::new(OpCode::Multi, &body).collect();
         assert_eq!(items.len(), 2);
         assert_eq!(items[1], Err(DecodeError::Null { field: "acl" }));
+    }
+
+    /// What ZooKeeper 3.9.5 answers with -5 as a whole, and what it leaves to the operation.
+    #[test]
+    fn flags_of_creates_are_checked_but_not_those_of_create_ttl() {
+        let with_flags = |flags| {
+            let create = CreateRequest { flags, ..create(AclList::open()) };
+            encoded(&[MultiOp::Create(OpCode::Create2, create)])
+        };
+        for flags in 0..=4 {
+            assert!(decoded(OpCode::Multi, &with_flags(flags)).is_ok(), "{flags}");
+        }
+        for flags in [-1, 5, 6, 7] {
+            assert_eq!(
+                decoded(OpCode::Multi, &with_flags(flags)),
+                Err(DecodeError::BadValue { field: "flags", value: i64::from(flags) })
+            );
+        }
+        let create_ttl = MultiOp::CreateTtl(CreateTtlRequest {
+            path: "/a".into(),
+            data: None,
+            acl: AclList::open(),
+            flags: 9,
+            ttl: 1,
+        });
+        assert!(decoded(OpCode::Multi, &encoded(&[create_ttl])).is_ok());
     }
 
     #[test]

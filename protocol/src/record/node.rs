@@ -76,10 +76,22 @@ records! {
         watch: bool,
     }
 
-    /// `getACL`, `sync`, `getAllChildrenNumber`, `getEphemerals` (where it is a prefix).
+    /// `getACL`, `getAllChildrenNumber`.
     pub struct PathRequest<'a> {
         /// The node's path.
         path: Cow<'a, str>,
+    }
+
+    /// `sync`.
+    pub struct SyncRequest<'a> {
+        /// Whatever the client likes to be echoed, by custom a path.
+        path: Option<Cow<'a, str>>,
+    }
+
+    /// `getEphemerals`.
+    pub struct EphemeralsRequest<'a> {
+        /// What the paths must begin with; null for all.
+        prefix: Option<Cow<'a, str>>,
     }
 
     /// `reconfig`. Null and empty both mean absent.
@@ -141,7 +153,7 @@ records! {
     /// The answer to `sync`.
     pub struct SyncResponse<'a> {
         /// The request's path.
-        path: Cow<'a, str>,
+        path: Option<Cow<'a, str>>,
     }
 
     /// The answer to `getEphemerals`.
