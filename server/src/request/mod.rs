@@ -5,10 +5,14 @@
 //! logged too and uses up its zxid. No I/O, clock or thread: whoever drives this module says what
 //! time it is and when a transaction was applied.
 
+mod order;
+
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use quorate_protocol::{Id, OpCode, SessionId, Xid, codec::PutJute};
+
+pub use order::{Order, Released};
 
 use crate::watch::ConnId;
 
