@@ -53,10 +53,10 @@ impl<T> Default for Order<T> {
 impl<T> Order<T> {
     /// A write of this connection was proposed.
     pub fn push_write(&mut self, conn: ConnId) {
-        let lane = self.busy.entry(conn).or_insert_with(|| Lane {
-            steps: self.spare.pop().unwrap_or_default(),
-            writes: 0,
-        });
+        let lane = self
+            .busy
+            .entry(conn)
+            .or_insert_with(|| Lane { steps: self.spare.pop().unwrap_or_default(), writes: 0 });
         lane.steps.push_back(Step::Write);
         lane.writes += 1;
     }
