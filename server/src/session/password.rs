@@ -84,18 +84,14 @@ fn zookeeper(session: SessionId) -> [u8; PASSWORD_SIZE] {
 mod tests {
     use super::*;
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     #[test]
     fn zookeepers_passwords() {
         for (id, password) in [
-            (0x1000_abcd_ef00_001, "f51765ae67a7260385ecb221bc63056c"),
-            (1, "054cc74a37327db215e702e20c73f005"),
+            (0x0100_0abc_def0_0001, 0xf517_65ae_67a7_2603_85ec_b221_bc63_056c_u128),
+            (1, 0x054c_c74a_3732_7db2_15e7_02e2_0c73_f005),
         ] {
             let of_it = Passwords::ZooKeeper.of(SessionId(id));
-            assert_eq!(hex(&of_it), password);
+            assert_eq!(u128::from_be_bytes(of_it), password);
             assert!(Passwords::ZooKeeper.verify(SessionId(id), &of_it));
         }
     }

@@ -150,7 +150,9 @@ impl Tracker {
                 listing.entry(at).or_default().push((id, session.timeout_ms));
             }
         }
-        listing.values_mut().for_each(|sessions| sessions.sort_unstable());
+        for sessions in listing.values_mut() {
+            sessions.sort_unstable();
+        }
         listing
     }
 
@@ -315,7 +317,9 @@ mod tests {
                 }
             }
             // Nothing is left behind once everything has ended.
-            model.keys().for_each(|&id| tracker.remove(SessionId(id)));
+            for &id in model.keys() {
+                tracker.remove(SessionId(id));
+            }
             prop_assert_eq!(tracker.expired(i64::MAX), []);
             prop_assert!(tracker.is_empty() && tracker.buckets.is_empty());
         }
