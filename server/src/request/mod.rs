@@ -5,6 +5,9 @@
 //! logged too and uses up its zxid. No I/O, clock or thread: whoever drives this module says what
 //! time it is and when a transaction was applied.
 
+pub mod auth;
+mod class;
+pub mod frame;
 mod order;
 
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use quorate_protocol::{Id, OpCode, SessionId, Xid, codec::PutJute};
 
+pub use class::{Class, classify};
 pub use order::{Order, Released};
 
 use crate::watch::ConnId;
