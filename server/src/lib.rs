@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod auth;
 pub mod config;
+pub mod logging;
 pub mod net;
 pub mod request;
 pub mod runtime;

@@ -1,0 +1,57 @@
+//! Which four-letter words may be executed.
+
+use quorate_protocol::FourLetterWord;
+
+/// The words that may be executed: `4lw.commands.whitelist`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whitelist(u32);
+
+impl Whitelist {
+    /// Reads a list separated by commas, where `*` means all. The second value is what is in the
+    /// list and no word.
+    ///
+    /// Compat: `srvr` may always be executed, as ZooKeeper's own scripts need it.
+    pub fn parse(list: &str) -> (Self, Vec<String>) {
+        let mut allowed = bit(FourLetterWord::Srvr);
+        let mut unknown = Vec::new();
+        for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            if item == "*" {
+                allowed = u32::MAX;
+            } else if let Some(&word) = FourLetterWord::ALL.iter().find(|word| word.name() == item)
+            {
+                allowed |= bit(word);
+            } else {
+                unknown.push(item.to_owned());
+            }
+        }
+        (Self(allowed), unknown)
+    }
+
+    /// Whether the word may be executed.
+    pub const fn allows(self, word: FourLetterWord) -> bool {
+        self.0 & bit(word) != 0
+    }
+}
+
+const fn bit(word: FourLetterWord) -> u32 {
+    1 << word as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whitelist_always_has_srvr() {
+        let (list, unknown) = Whitelist::parse(" ruok , mntr,, what");
+        assert_eq!(unknown, ["what"]);
+        let allowed: Vec<_> = FourLetterWord::ALL
+            .iter()
+            .filter(|&&word| list.allows(word))
+            .map(|word| word.name())
+            .collect();
+        assert_eq!(allowed, ["mntr", "ruok", "srvr"]);
+        let all = Whitelist::parse("stat,*").0;
+        assert!(FourLetterWord::ALL.iter().all(|&word| all.allows(word)));
+    }
+}
