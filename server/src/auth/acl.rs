@@ -61,7 +61,8 @@ impl Schemes {
     /// # Errors
     /// [`ErrorCode::InvalidAcl`] for a null or empty list, for an `auth` entry of a client that
     /// has not authenticated, and for an entry whose scheme is not known or whose id is not valid
-    /// in its scheme.
+    /// in its scheme; [`ErrorCode::MarshallingError`] for a null id of a scheme that is known. The
+    /// first entry that is wrong decides.
     pub fn fix_up<'a>(&self, list: AclList<'a>, ids: &[Id]) -> Result<Cow<'a, [u8]>, ErrorCode> {
         if list.is_open() {
             return Ok(Cow::Borrowed(AclList::OPEN));
@@ -73,13 +74,17 @@ impl Schemes {
         for entry in list.iter() {
             match (entry.scheme.as_deref(), entry.id.as_deref()) {
                 (Some("world"), Some("anyone")) => {}
-                (Some("auth"), _) => with_auth = true,
+                (Some("auth"), _) if self.authenticated(ids).next().is_some() => with_auth = true,
                 (Some(scheme), Some(id)) if self.is_valid(scheme, id) => {}
+                // Compat: Java stumbles over a null id where it would look at it.
+                (Some(scheme), None) if scheme == "world" || self.find(scheme).is_some() => {
+                    return Err(ErrorCode::MarshallingError);
+                }
                 _ => return Err(ErrorCode::InvalidAcl),
             }
             repeated |= !seen.insert(key(entry));
         }
-        if seen.is_empty() || with_auth && self.authenticated(ids).next().is_none() {
+        if seen.is_empty() {
             return Err(ErrorCode::InvalidAcl);
         }
         if repeated || with_auth {
@@ -238,14 +243,12 @@ mod tests {
                 Some(vec![(1, "world", "anyone"), anyone]),
             ),
             (vec![(31, "world", "someone")], None, None),
-            (vec![(31, "world", "")], None, None),
             (vec![(31, "", "anyone")], None, None),
             (vec![(31, "", "")], None, None),
             (vec![(31, "super", "")], None, None),
             (vec![(31, "super", "x")], None, None),
             (vec![(31, "foo", "bar")], None, None),
             (vec![(31, "digest", "u")], None, None),
-            (vec![(31, "digest", "")], None, None),
             (vec![(31, "ip", "localhost")], None, None),
             (
                 vec![(31, "ip", "127.0.0.1/8")],
@@ -277,6 +280,22 @@ mod tests {
         }
         let null = AclList::from_bytes(&[0xff; 4]).unwrap();
         assert_eq!(Schemes::default().fix_up(null, &ids), Err(ErrorCode::InvalidAcl));
+    }
+
+    #[test]
+    fn the_first_entry_that_is_wrong_decides() {
+        for (sent, code) in [
+            (vec![(31, "world", "")], ErrorCode::MarshallingError),
+            (vec![(31, "digest", "")], ErrorCode::MarshallingError),
+            (vec![(31, "ip", "")], ErrorCode::MarshallingError),
+            (vec![(31, "foo", "")], ErrorCode::InvalidAcl),
+            (vec![(31, "auth", ""), (31, "ip", "")], ErrorCode::InvalidAcl),
+            (vec![(31, "ip", ""), (31, "auth", "")], ErrorCode::MarshallingError),
+        ] {
+            let bytes = list(&sent);
+            let sent_list = AclList::from_bytes(&bytes).unwrap();
+            assert_eq!(Schemes::default().fix_up(sent_list, &[]), Err(code), "{sent:?}");
+        }
     }
 
     #[test]
