@@ -1,0 +1,387 @@
+//! Applying transactions.
+//!
+//! Follows `DataTree.processTxn` and the methods it calls, in what changes and in the order in
+//! which watchers learn of it.
+
+use quorate_protocol::{AclList, ErrorCode, OpCode, Stat, Zxid, path};
+
+use super::{
+    Node, NodeKind, Tree,
+    digest::{ContentCrc, node_digest},
+    length,
+    packed::Facts,
+    path_units,
+};
+use crate::{
+    txn::{CreateTxn, MultiTxn, SetAclTxn, SetDataTxn, Txn, TxnDigest, TxnHeader, TxnRecord},
+    watch::{Change, ChangeKind},
+};
+
+/// Gets every change as it happens.
+type Sink<'s> = dyn FnMut(Change<'_>) + 's;
+
+/// What came of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why the request was refused, or OK. OK for every multi: its operations have their own.
+    pub error: ErrorCode,
+    /// The node's `Stat` right after a create, setData or setACL. A plain create is answered
+    /// without one, so it has none.
+    pub stat: Option<Stat>,
+    /// For a multi, an entry for each operation.
+    pub multi: Vec<OpOutcome>,
+    /// The tree is not what the maker of the transaction expected.
+    pub digest_mismatch: Option<DigestMismatch>,
+}
+
+/// What came of an operation in a multi.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpOutcome {
+    /// What it was; [`OpCode::Error`] for every operation of a multi that failed.
+    pub kind: OpCode,
+    /// `Compat:` of a failed multi, OK before the failing operation, its code, and
+    /// RUNTIMEINCONSISTENCY behind it.
+    pub error: ErrorCode,
+    /// As in [`Outcome`].
+    pub stat: Option<Stat>,
+}
+
+/// Two digests that should be equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DigestMismatch {
+    /// The one in the transaction.
+    pub expected: u64,
+    /// The tree's.
+    pub found: u64,
+}
+
+/// What one change of the tree comes to.
+type Applied = Result<Option<Stat>, ErrorCode>;
+
+/// A node to create, whatever kind of record it came in.
+struct NewNode<'a> {
+    path: &'a str,
+    data: Option<&'a [u8]>,
+    acl: AclList<'a>,
+    kind: NodeKind,
+    parent_cversion: Option<i32>,
+}
+
+impl Tree {
+    /// Applies a transaction. `sink` gets each change of a node right after it was made.
+    ///
+    /// # Panics
+    /// When the transaction does not fit the tree: the state it was made for is not this one, and
+    /// a stopped replica is safer than a diverged one. See [`Tree::set_lenient`].
+    pub fn apply(&mut self, record: &TxnRecord<'_>, sink: &mut Sink<'_>) -> Outcome {
+        let header = &record.header;
+        assert!(
+            self.lenient || header.zxid > self.last_zxid,
+            "transaction {} comes behind {}",
+            header.zxid,
+            self.last_zxid
+        );
+        let (applied, multi) = match &record.txn {
+            Txn::Multi(multi) => (Ok(None), self.apply_multi(header, multi, sink)),
+            txn => (self.apply_one(header, header.kind, txn, sink), Vec::new()),
+        };
+        self.last_zxid = header.zxid;
+        let digest_mismatch = record
+            .digest
+            .filter(|digest| digest.version == TxnDigest::VERSION)
+            .filter(|digest| digest.tree_digest != self.digest)
+            .map(|digest| DigestMismatch { expected: digest.tree_digest, found: self.digest });
+        let error = applied.err().unwrap_or(ErrorCode::Ok);
+        Outcome { error, stat: applied.ok().flatten(), multi, digest_mismatch }
+    }
+
+    fn apply_multi(
+        &mut self,
+        header: &TxnHeader,
+        multi: &MultiTxn<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Vec<OpOutcome> {
+        let failed = multi.error().is_some();
+        let apply = |(kind, txn): (OpCode, Txn<'_>)| {
+            let (kind, applied) = match txn {
+                Txn::Error { code } => (OpCode::Error, Err(error_code(code))),
+                _ if failed => (OpCode::Error, Ok(None)),
+                txn => (kind, self.apply_one(header, kind, &txn, sink)),
+            };
+            let error = applied.err().unwrap_or(ErrorCode::Ok);
+            OpOutcome { kind, error, stat: applied.ok().flatten() }
+        };
+        multi.ops().map(apply).collect()
+    }
+
+    fn apply_one(
+        &mut self,
+        header: &TxnHeader,
+        kind: OpCode,
+        txn: &Txn<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Applied {
+        match txn {
+            Txn::Create(create) => {
+                let node_kind = if create.ephemeral {
+                    NodeKind::Ephemeral(header.client_id)
+                } else {
+                    NodeKind::Persistent
+                };
+                let slot = self.create(header, &NewNode::of(create, node_kind), sink)?;
+                Ok((kind == OpCode::Create2).then(|| self.stat(slot)))
+            }
+            Txn::CreateContainer(create) => {
+                let slot = self.create(header, &NewNode::of(create, NodeKind::Container), sink)?;
+                Ok(Some(self.stat(slot)))
+            }
+            Txn::CreateTtl(create) => {
+                let new = NewNode {
+                    path: &create.path,
+                    data: create.data,
+                    acl: create.acl,
+                    kind: NodeKind::Ttl(create.ttl_ms),
+                    parent_cversion: Some(create.parent_cversion),
+                };
+                let slot = self.create(header, &new, sink)?;
+                Ok(Some(self.stat(slot)))
+            }
+            Txn::Delete { path } | Txn::DeleteContainer { path } => {
+                self.delete(header, path, sink)?;
+                Ok(None)
+            }
+            Txn::SetData(set) | Txn::Reconfig(set) => self.set_data(header, set, sink),
+            Txn::SetAcl(set) => self.set_acl(header, set),
+            Txn::Check { .. } => Ok(None),
+            Txn::Error { code } => Err(error_code(*code)),
+            Txn::CreateSession { timeout_ms } => {
+                self.sessions.insert(header.client_id, *timeout_ms);
+                Ok(None)
+            }
+            Txn::CloseSession(close) => {
+                for path in close.paths() {
+                    self.delete(header, &path, sink)?;
+                }
+                // Records of old servers list nothing.
+                for path in self.ephemerals(header.client_id) {
+                    self.delete(header, &path, sink)?;
+                }
+                self.sessions.remove(&header.client_id);
+                Ok(None)
+            }
+            Txn::Multi(_) => unreachable!("a multi's operations are no multis"),
+        }
+    }
+
+    fn create(
+        &mut self,
+        header: &TxnHeader,
+        new: &NewNode<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<u32, ErrorCode> {
+        let Some((parent_path, name)) = path::split(new.path) else {
+            return Err(self.misfit(header, new.path, ErrorCode::NodeExists));
+        };
+        let Some(parent) = self.find(parent_path) else {
+            return Err(self.misfit(header, new.path, ErrorCode::NoNode));
+        };
+        let hash = self.index.hash(parent, name.as_bytes());
+        if self.child_by_hash(hash, parent, name.as_bytes()).is_some() {
+            let error = self.misfit(header, new.path, ErrorCode::NodeExists);
+            self.count_create(parent, parent_path, new.parent_cversion, header.zxid);
+            return Err(error);
+        }
+        let (zxid, time) = (header.zxid, header.time_ms);
+        let acl = self.acls.acquire(new.acl);
+        let facts = Facts { czxid: zxid, ctime: time, mzxid: zxid, mtime: time, version: 0, acl };
+        let slot = self.store.insert(name.as_bytes(), &facts, new.data);
+        self.changes.touch(slot, || None);
+        self.count_create(parent, parent_path, new.parent_cversion, zxid);
+        self.attach(slot, parent, hash);
+        self.nodes += 1;
+        self.data_size += path_units(new.path) + length(new.data);
+        match new.kind {
+            NodeKind::Persistent => {}
+            NodeKind::Ephemeral(owner) => self.ephemerals.insert(owner, slot),
+            NodeKind::Container | NodeKind::Ttl(_) => _ = self.reapable.insert(slot),
+        }
+        let content = if new.kind == NodeKind::Persistent {
+            ContentCrc::of(new.path, new.data)
+        } else {
+            let extra = self.store.need_extra(slot, new.path);
+            extra.kind = new.kind;
+            extra.content
+        };
+        self.set_digest(slot, self.store.computed_digest(slot, content));
+        self.quota_node_created(new.path);
+        self.charge_quota(new.path, length(new.data).cast_signed(), 1);
+        let (acl, parent_acl) = (self.acls.get(acl).raw(), self.acl_of(parent));
+        sink(Change { kind: ChangeKind::Created, path: new.path, zxid, acl, parent_acl });
+        Ok(slot)
+    }
+
+    /// A child was created: counts it as the transaction says. `Compat:` `DataTree.createNode`
+    /// never lowers the counter, and leaves pzxid alone with it.
+    fn count_create(&mut self, parent: u32, path: &str, cversion: Option<i32>, zxid: Zxid) {
+        self.touch(parent);
+        let extra = self.store.need_extra(parent, path);
+        let count = match cversion {
+            None | Some(-1) => extra.create_count.wrapping_add(1),
+            Some(count) => count,
+        };
+        if count > extra.create_count {
+            (extra.create_count, extra.pzxid) = (count, zxid);
+            let content = extra.content;
+            self.set_digest(parent, self.store.computed_digest(parent, content));
+        }
+    }
+
+    fn delete(
+        &mut self,
+        header: &TxnHeader,
+        path: &str,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ErrorCode> {
+        let Some((parent_path, name)) = path::split(path) else {
+            return Err(self.misfit(header, path, ErrorCode::BadArguments));
+        };
+        let Some(parent) = self.find(parent_path) else {
+            return Err(self.misfit(header, path, ErrorCode::NoNode));
+        };
+        let hash = self.index.hash(parent, name.as_bytes());
+        let Some(slot) = self.child_by_hash(hash, parent, name.as_bytes()) else {
+            let error = self.misfit(header, path, ErrorCode::NoNode);
+            self.raise_pzxid(parent, parent_path, header.zxid);
+            return Err(error);
+        };
+        let node = Node::new(self, slot);
+        if node.child_count() > 0 {
+            return Err(self.misfit(header, path, ErrorCode::NotEmpty));
+        }
+        let (kind, acl, bytes) = (node.kind(), node.acl().id(), length(node.data()));
+        self.touch(slot);
+        match kind {
+            NodeKind::Persistent => {}
+            NodeKind::Ephemeral(owner) => self.ephemerals.remove(owner, slot),
+            NodeKind::Container | NodeKind::Ttl(_) => _ = self.reapable.remove(&slot),
+        }
+        self.set_digest(slot, 0);
+        self.detach(slot, hash);
+        self.store.remove(slot);
+        self.nodes -= 1;
+        self.data_size -= path_units(path) + bytes;
+        self.raise_pzxid(parent, parent_path, header.zxid);
+        self.charge_quota(path, -bytes.cast_signed(), -1);
+        sink(Change {
+            kind: ChangeKind::Deleted,
+            path,
+            zxid: header.zxid,
+            acl: self.acls.get(acl).raw(),
+            parent_acl: self.acl_of(parent),
+        });
+        self.acls.release(acl);
+        Ok(())
+    }
+
+    /// A child was deleted. `Compat:` `DataTree.deleteNode` never lowers pzxid.
+    fn raise_pzxid(&mut self, parent: u32, path: &str, zxid: Zxid) {
+        self.touch(parent);
+        let extra = self.store.need_extra(parent, path);
+        if zxid > extra.pzxid {
+            extra.pzxid = zxid;
+            let content = extra.content;
+            self.set_digest(parent, self.store.computed_digest(parent, content));
+        }
+    }
+
+    fn set_data(
+        &mut self,
+        header: &TxnHeader,
+        set: &SetDataTxn<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Applied {
+        let Some(slot) = self.find(&set.path) else {
+            return Err(self.misfit(header, &set.path, ErrorCode::NoNode));
+        };
+        self.touch(slot);
+        let packed = self.store.packed(slot);
+        let old_length = length(packed.data);
+        let facts = Facts {
+            mzxid: header.zxid,
+            mtime: header.time_ms,
+            version: set.version,
+            ..packed.facts
+        };
+        self.store.rewrite(slot, &facts, set.data);
+        self.data_size = self.data_size - old_length + length(set.data);
+        let content = ContentCrc::of(&set.path, set.data);
+        if let Some(extra) = self.store.own_extra_mut(slot) {
+            extra.content = content;
+        }
+        let parts = self.store.extra(slot, facts.czxid).digest_parts(&facts);
+        self.set_digest(slot, node_digest(content, &parts));
+        self.charge_quota(&set.path, length(set.data).wrapping_sub(old_length).cast_signed(), 0);
+        sink(Change {
+            kind: ChangeKind::DataChanged,
+            path: &set.path,
+            zxid: header.zxid,
+            acl: self.acls.get(facts.acl).raw(),
+            // No watch on children fires.
+            parent_acl: AclList::OPEN,
+        });
+        Ok(Some(self.stat(slot)))
+    }
+
+    fn set_acl(&mut self, header: &TxnHeader, set: &SetAclTxn<'_>) -> Applied {
+        let Some(slot) = self.find(&set.path) else {
+            return Err(self.misfit(header, &set.path, ErrorCode::NoNode));
+        };
+        self.touch(slot);
+        let packed = self.store.packed(slot);
+        let data = packed.data.map(<[u8]>::to_vec);
+        let old = packed.facts.acl;
+        let facts = Facts { acl: self.acls.acquire(set.acl), ..packed.facts };
+        self.acls.release(old);
+        self.store.rewrite(slot, &facts, data.as_deref());
+        let extra = self.store.need_extra(slot, &set.path);
+        extra.aversion = set.version;
+        let content = extra.content;
+        self.set_digest(slot, self.store.computed_digest(slot, content));
+        Ok(Some(self.stat(slot)))
+    }
+
+    /// A transaction does not fit the tree. The one place that decides what then: the process
+    /// ends, unless the tree's beginning was not exact.
+    fn misfit(&self, header: &TxnHeader, path: &str, error: ErrorCode) -> ErrorCode {
+        assert!(
+            self.lenient,
+            "transaction {} ({}) does not fit the tree at {}: {error} at {path}",
+            header.zxid, header.kind, self.last_zxid
+        );
+        error
+    }
+
+    fn stat(&self, slot: u32) -> Stat {
+        Node::new(self, slot).stat()
+    }
+
+    fn acl_of(&self, slot: u32) -> &[u8] {
+        self.acls.get(self.store.packed(slot).facts.acl).raw()
+    }
+}
+
+impl<'a> NewNode<'a> {
+    fn of(create: &'a CreateTxn<'_>, kind: NodeKind) -> Self {
+        Self {
+            path: &create.path,
+            data: create.data,
+            acl: create.acl,
+            kind,
+            parent_cversion: create.parent_cversion,
+        }
+    }
+}
+
+fn error_code(number: i32) -> ErrorCode {
+    ErrorCode::from_wire(number).unwrap_or(ErrorCode::SystemError)
+}

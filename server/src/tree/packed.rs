@@ -1,0 +1,255 @@
+//! A node's name, numbers, and data as one string of bytes.
+//!
+//! ```text
+//! name length | name | flags | czxid | ctime | [mzxid - czxid | mtime - ctime | version] | [acl] | [data length | data]
+//! ```
+//!
+//! Numbers are varints (seven bits to a byte, lowest first), those that can be negative zigzagged.
+//! Flags say which of the bracketed parts are there. A node that was never written to and is open
+//! to all needs 15 bytes of numbers. The same bytes are in memory and in the checkpoint.
+
+use quorate_protocol::Zxid;
+
+use super::acl_table::AclId;
+
+/// `mzxid`, `mtime` and `version` are not those of a new node.
+const MODIFIED: u8 = 1;
+/// The ACL is not the open one.
+const GUARDED: u8 = 2;
+/// The data is not null.
+const DATA: u8 = 4;
+
+/// The numbers every node has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) czxid: Zxid,
+    pub(super) ctime: i64,
+    pub(super) mzxid: Zxid,
+    pub(super) mtime: i64,
+    pub(super) version: i32,
+    pub(super) acl: AclId,
+}
+
+/// A node's packed bytes taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Packed<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) facts: Facts,
+    pub(super) data: Option<&'a [u8]>,
+    /// How many bytes it took.
+    pub(super) length: usize,
+}
+
+/// The name at the beginning of packed bytes.
+pub(super) fn name(bytes: &[u8]) -> &[u8] {
+    read_name(&mut Reader { bytes, at: 0 }).expect("written by Packer")
+}
+
+impl<'a> Packed<'a> {
+    /// Takes apart what [`Packer`] wrote; `None` if it did not.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut input = Reader { bytes, at: 0 };
+        let name = read_name(&mut input)?;
+        let flags = input.byte()?;
+        if flags & !(MODIFIED | GUARDED | DATA) != 0 {
+            return None;
+        }
+        let czxid = input.varint()?.cast_signed();
+        let ctime = input.varint()?.cast_signed();
+        let (mut mzxid, mut mtime, mut version) = (czxid, ctime, 0);
+        if flags & MODIFIED != 0 {
+            mzxid = czxid.wrapping_add(input.varint()?.cast_signed());
+            mtime = ctime.wrapping_add(input.zigzag()?);
+            version = i32::try_from(input.zigzag()?).ok()?;
+        }
+        let acl = if flags & GUARDED == 0 {
+            AclId::OPEN
+        } else {
+            AclId(u32::try_from(input.varint()?).ok()?)
+        };
+        let data = if flags & DATA == 0 {
+            None
+        } else {
+            let length = usize::try_from(input.varint()?).ok()?;
+            Some(input.take(length)?)
+        };
+        let (czxid, mzxid) = (Zxid(czxid), Zxid(mzxid));
+        let facts = Facts { czxid, ctime, mzxid, mtime, version, acl };
+        Some(Self { name, facts, data, length: input.at })
+    }
+}
+
+fn read_name<'a>(input: &mut Reader<'a>) -> Option<&'a [u8]> {
+    let length = usize::try_from(input.varint()?).ok()?;
+    input.take(length)
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(length)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn zigzag(&mut self) -> Option<i64> {
+        let value = self.varint()?;
+        Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+}
+
+/// What goes between a node's name and its data. The numbers are packed first, so that the length
+/// is known before there is a block to write into.
+pub(super) struct Packer<'a> {
+    numbers: [u8; 64],
+    end: usize,
+    data: &'a [u8],
+}
+
+impl<'a> Packer<'a> {
+    pub(super) fn new(facts: &Facts, data: Option<&'a [u8]>) -> Self {
+        let mut packer = Self { numbers: [0; 64], end: 1, data: data.unwrap_or_default() };
+        packer.put_varint(facts.czxid.0.cast_unsigned());
+        packer.put_varint(facts.ctime.cast_unsigned());
+        let as_new = Facts { mzxid: facts.czxid, mtime: facts.ctime, version: 0, ..*facts };
+        let mut flags = 0;
+        if *facts != as_new {
+            flags |= MODIFIED;
+            packer.put_varint(facts.mzxid.0.wrapping_sub(facts.czxid.0).cast_unsigned());
+            packer.put_zigzag(facts.mtime.wrapping_sub(facts.ctime));
+            packer.put_zigzag(facts.version.into());
+        }
+        if facts.acl != AclId::OPEN {
+            flags |= GUARDED;
+            packer.put_varint(facts.acl.0.into());
+        }
+        if let Some(data) = data {
+            flags |= DATA;
+            packer.put_varint(data.len() as u64);
+        }
+        packer.numbers[0] = flags;
+        packer
+    }
+
+    /// How many bytes [`Self::write`] and [`Self::write_behind_name`] need in all.
+    pub(super) fn length(&self, name: usize) -> usize {
+        name_end(name) + self.end + self.data.len()
+    }
+
+    /// Writes everything.
+    pub(super) fn write(&self, name: &[u8], out: &mut [u8]) {
+        let mut length = Self { numbers: [0; 64], end: 0, data: &[] };
+        length.put_varint(name.len() as u64);
+        let (head, behind) = out.split_at_mut(length.end);
+        head.copy_from_slice(&length.numbers[..length.end]);
+        behind[..name.len()].copy_from_slice(name);
+        self.write_behind_name(name.len(), out);
+    }
+
+    /// Writes everything but the name, which stands in `out` already.
+    pub(super) fn write_behind_name(&self, name: usize, out: &mut [u8]) {
+        let out = &mut out[name_end(name)..];
+        out[..self.end].copy_from_slice(&self.numbers[..self.end]);
+        out[self.end..][..self.data.len()].copy_from_slice(self.data);
+    }
+
+    fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put_low_bits(value, 0x80);
+            value >>= 7;
+        }
+        self.put_low_bits(value, 0);
+    }
+
+    fn put_zigzag(&mut self, value: i64) {
+        self.put_varint(((value << 1) ^ (value >> 63)).cast_unsigned());
+    }
+
+    fn put_low_bits(&mut self, value: u64, more: u8) {
+        self.numbers[self.end] = value.to_le_bytes()[0] & 0x7f | more;
+        self.end += 1;
+    }
+}
+
+/// Bytes of a name and its length.
+fn name_end(name: usize) -> usize {
+    let bits = usize::BITS - (name | 1).leading_zeros();
+    bits.div_ceil(7) as usize + name
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pack(name: &[u8], facts: &Facts, data: Option<&[u8]>) -> Vec<u8> {
+        let packer = Packer::new(facts, data);
+        let mut out = vec![0; packer.length(name.len())];
+        packer.write(name, &mut out);
+        out
+    }
+
+    fn new_node() -> Facts {
+        let (czxid, ctime) = (Zxid::new(1, 1_000_000), 1_795_250_568_721);
+        Facts { czxid, ctime, mzxid: czxid, mtime: ctime, version: 0, acl: AclId::OPEN }
+    }
+
+    #[test]
+    fn a_new_open_node_has_15_bytes_beside_name_and_data() {
+        assert_eq!(pack(&[b'n'; 20], &new_node(), Some(&[b'd'; 128])).len(), 20 + 128 + 15);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(
+            name in prop::collection::vec(any::<u8>(), 0..300),
+            data in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
+            zxids in any::<(i64, i64)>(),
+            times in any::<(i64, i64)>(),
+            version in any::<i32>(),
+            acl in any::<u32>(),
+            modified in any::<bool>(),
+        ) {
+            let mut facts = Facts {
+                czxid: Zxid(zxids.0), ctime: times.0, mzxid: Zxid(zxids.1), mtime: times.1,
+                version, acl: AclId(acl),
+            };
+            if !modified {
+                facts = Facts { acl: facts.acl, ..new_node() };
+            }
+            let mut bytes = pack(&name, &facts, data.as_deref());
+            let length = bytes.len();
+            for cut in 0..length {
+                prop_assert_eq!(Packed::read(&bytes[..cut]), None);
+            }
+            bytes.extend_from_slice(b"behind");
+            let expected = Packed { name: &name, facts, data: data.as_deref(), length };
+            prop_assert_eq!(Packed::read(&bytes), Some(expected));
+            prop_assert_eq!(super::name(&bytes), &name);
+        }
+    }
+}
