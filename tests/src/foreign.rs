@@ -1,0 +1,48 @@
+//! Where foreign software is: ZooKeeper's jars, its clients in other languages.
+//!
+//! `tests/clients/install` puts everything into `target/foreign`; tests themselves never touch the
+//! network. A test whose software is missing says so and passes, unless `QUORATE_REQUIRE_FOREIGN=1`
+//! demands it, as CI does.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate has a parent").to_owned()
+}
+
+/// The folder `tests/clients/install` fills.
+pub fn home() -> PathBuf {
+    root().join("target/foreign")
+}
+
+/// The class path of ZooKeeper's release, if it and a Java are installed.
+pub fn zookeeper_class_path() -> Option<String> {
+    let jars = home().join("zookeeper/jars");
+    let complete = home().join("zookeeper/complete").exists() && runs("java", &["-version"]);
+    // The folder itself comes first: it holds the logging configuration.
+    complete.then(|| format!("{0}:{0}/*", jars.display()))
+}
+
+/// Whether a command can be run and succeeds.
+pub fn runs(program: impl AsRef<Path>, args: &[&str]) -> bool {
+    Command::new(program.as_ref()).args(args).output().is_ok_and(|out| out.status.success())
+}
+
+/// Passes `found` on; when there is none, says that the test is skipped, or fails if nothing may be.
+///
+/// # Panics
+/// When `QUORATE_REQUIRE_FOREIGN=1` and `found` is `None`.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+pub fn require<T>(what: &str, found: Option<T>) -> Option<T> {
+    if found.is_none() {
+        let missing = format!("{what} is not installed (tests/clients/install does it)");
+        assert!(env::var_os("QUORATE_REQUIRE_FOREIGN").is_none_or(|v| v != "1"), "{missing}");
+        eprintln!("SKIPPED: {missing}");
+    }
+    found
+}

@@ -1,0 +1,238 @@
+//! A server under test: a process with a temporary data folder on a free loopback port.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{
+    foreign,
+    wait::{self, PATIENCE},
+};
+
+/// What runs behind the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// This project's binary.
+    Quorate,
+    /// The Java release `tests/clients/install` fetched.
+    ZooKeeper,
+}
+
+impl Subject {
+    /// The subjects that can be started here: Quorate always, ZooKeeper where it is installed.
+    pub fn available() -> Vec<Self> {
+        let mut subjects = vec![Self::Quorate];
+        if foreign::require("ZooKeeper", foreign::zookeeper_class_path()).is_some() {
+            subjects.push(Self::ZooKeeper);
+        }
+        subjects
+    }
+}
+
+/// A running (or killed, and to be restarted) server. Its process ends with the value, its data
+/// folder too unless the test fails.
+#[derive(Debug)]
+pub struct Server {
+    subject: Subject,
+    settings: Vec<String>,
+    dir: TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// Starts a server on an empty data folder and waits until it serves. `settings` are lines of
+    /// `zoo.cfg` after those every test wants.
+    pub fn start(subject: Subject, settings: &[&str]) -> Self {
+        let dir =
+            tempfile::Builder::new().prefix("quorate-test-").tempdir().expect("a temp folder");
+        let port = free_port();
+        let mut config = format!(
+            "tickTime=200\nclientPort={port}\nclientPortAddress=127.0.0.1\ndataDir={}\n\
+             maxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n",
+            dir.path().join("data").display()
+        );
+        let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
+        config.push_str(&settings.join("\n"));
+        fs::write(dir.path().join("zoo.cfg"), config).expect("write zoo.cfg");
+        let mut server = Self { subject, settings, dir, port, child: None };
+        server.restart();
+        server
+    }
+
+    /// Which of the two this is.
+    pub fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    /// Where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Starts the process again on the same port and data, and waits until it serves.
+    ///
+    /// # Panics
+    /// When it is still running, or does not come up.
+    pub fn restart(&mut self) {
+        self.spawn();
+        wait::until("the server to serve", PATIENCE, || {
+            self.assert_running();
+            // ZooKeeper forgets to close the socket of a word that comes too early.
+            self.try_word("srvr", Duration::from_millis(500))
+                .filter(|answer| answer.contains("Mode: "))
+        });
+    }
+
+    /// Starts the process and does not wait for anything.
+    ///
+    /// # Panics
+    /// When it is still running or its program is missing.
+    pub fn spawn(&mut self) {
+        assert!(self.child.is_none(), "the server is still running");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("server.log"))
+            .expect("open server.log");
+        let mut command = match self.subject {
+            Subject::Quorate => Command::new(quorate_binary()),
+            Subject::ZooKeeper => zookeeper_command(&self.settings),
+        };
+        let child = command
+            .arg(self.dir.path().join("zoo.cfg"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("one more handle"))
+            .stderr(log)
+            .spawn()
+            .expect("start the server");
+        self.child = Some(child);
+    }
+
+    /// Ends the process at once, as a crash does (SIGKILL).
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("the server is running");
+        child.kill().expect("kill the server");
+        child.wait().expect("wait for the server");
+    }
+
+    /// Asks the process to end (SIGTERM) and waits for it.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the server is running");
+        kill_process(Pid::from_child(&child), Signal::TERM).expect("signal the server");
+        wait::until("the server to end", PATIENCE, || child.try_wait().expect("wait for it"))
+    }
+
+    /// The answer to a four-letter word.
+    pub fn word(&self, word: &str) -> String {
+        self.try_word(word, PATIENCE).expect("the server answers words")
+    }
+
+    /// Bytes of memory the process has resident.
+    pub fn resident_bytes(&self) -> u64 {
+        let pid = self.child.as_ref().expect("the server is running").id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("read /proc");
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS is there");
+        let kib = line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
+        kib.expect("VmRSS is a number") * 1024
+    }
+
+    /// Fails, with the end of the server's log, when the process has ended by itself.
+    ///
+    /// # Panics
+    /// Then.
+    pub fn assert_running(&mut self) {
+        let child = self.child.as_mut().expect("the server was started");
+        if let Some(status) = child.try_wait().expect("wait for the server") {
+            panic!("{:?} ended by itself: {status}\n{}", self.subject, self.log_tail());
+        }
+    }
+
+    fn try_word(&self, word: &str, patience: Duration) -> Option<String> {
+        let mut stream = TcpStream::connect(self.addr()).ok()?;
+        stream.set_read_timeout(Some(patience)).ok()?;
+        stream.write_all(word.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Server {
+    #[expect(clippy::print_stderr, reason = "a failing test shows what its server said")]
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended already; there is nobody left to tell.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if thread::panicking() {
+            self.dir.disable_cleanup(true);
+            let (subject, dir) = (self.subject, self.dir.path().display());
+            eprintln!("{subject:?} in {dir} said at last:\n{}", self.log_tail());
+        }
+    }
+}
+
+/// The server binary beside the running test: `target/PROFILE/quorate-server`.
+fn quorate_binary() -> PathBuf {
+    let test = env::current_exe().expect("a test has a path");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("target/PROFILE/deps/test");
+    let binary = profile.join("quorate-server");
+    assert!(
+        binary.exists(),
+        "{} is missing: `cargo test --workspace` builds it, and so does `cargo build --workspace`",
+        binary.display()
+    );
+    binary
+}
+
+/// Java, given the settings that ZooKeeper reads as system properties of the same name only.
+fn zookeeper_command(settings: &[String]) -> Command {
+    let properties = settings.iter().filter(|line| line.starts_with("znode.container."));
+    let properties = properties.map(|line| format!("-D{line}"));
+    let class_path = foreign::zookeeper_class_path().expect("ZooKeeper is installed");
+    let mut java = Command::new("java");
+    // Without syncs it is a faster oracle; what it answers is the same.
+    java.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dzookeeper.forceSync=no"])
+        .args(properties)
+        .args(["-cp", &class_path])
+        .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
+    java
+}
+
+/// A port nothing listens on. Below the range the kernel takes source ports from, so that no
+/// outgoing connection can grab it between this check and the server's start.
+fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test processes that run at the same time begin at different places.
+    let begin = u16::try_from(std::process::id().wrapping_mul(97) % u32::from(COUNT))
+        .expect("the remainder is below 20,000");
+    for _ in 0..COUNT {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + begin.wrapping_add(step) % COUNT;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port between {FIRST} and {}", FIRST + COUNT);
+}
