@@ -9,6 +9,7 @@ pub mod auth;
 mod class;
 pub mod frame;
 mod order;
+pub mod read;
 
 use std::sync::Arc;
 
