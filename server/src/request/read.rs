@@ -31,7 +31,7 @@ use crate::{
 
 /// A request of [`super::Class::Read`], lent from wherever it is.
 #[derive(Debug, Clone, Copy)]
-pub struct ReadRequest<'a> {
+pub struct Read<'a> {
     /// The session it belongs to.
     pub session: SessionId,
     /// The connection it came by.
@@ -43,13 +43,14 @@ pub struct ReadRequest<'a> {
     /// The request's record.
     pub body: &'a [u8],
     /// Who the connection was when the request arrived.
-    pub auth: &'a [Id],
+    pub ids: &'a [Id],
 }
 
-impl<'a> From<&'a Request> for ReadRequest<'a> {
-    fn from(request: &'a Request) -> Self {
-        let Request { session, conn, xid, op, body, auth } = request;
-        Self { session: *session, conn: *conn, xid: *xid, op: *op, body, auth }
+impl Request {
+    /// The same for [`execute`].
+    pub fn as_read(&self) -> Read<'_> {
+        let Self { session, conn, xid, op, body, auth } = self;
+        Read { session: *session, conn: *conn, xid: *xid, op: *op, body, ids: auth }
     }
 }
 
@@ -58,29 +59,29 @@ impl<'a> From<&'a Request> for ReadRequest<'a> {
 ///
 /// # Panics
 /// When the request is not of [`super::Class::Read`].
-pub fn execute(tree: &Tree, watches: &WatchTable, request: &ReadRequest<'_>, out: &mut BytesMut) {
+pub fn execute(tree: &Tree, watches: &WatchTable, request: &Read<'_>, out: &mut BytesMut) {
     let zxid = tree.last_zxid();
-    let read = Read { tree, watches, request };
+    let reader = Reader { tree, watches, request };
     match request.op {
         // Compat: the answer to a ping has its own xid, whatever the request had.
         OpCode::Ping => frame::put_empty_reply(out, Xid::PING, zxid, ErrorCode::Ok),
         OpCode::SetWatches | OpCode::SetWatches2 => {
-            let code = read.set_watches(out).err().unwrap_or(ErrorCode::Ok);
+            let code = reader.set_watches(out).err().unwrap_or(ErrorCode::Ok);
             frame::put_empty_reply(out, request.xid, zxid, code);
         }
-        _ => frame::put_reply(out, request.xid, zxid, |out| read.answer(out)),
+        _ => frame::put_reply(out, request.xid, zxid, |out| reader.answer(out)),
     }
 }
 
 /// A request being executed. A method appends the body of its reply, or refuses: then what it
 /// appended does not count.
-struct Read<'a> {
+struct Reader<'a> {
     tree: &'a Tree,
     watches: &'a WatchTable,
-    request: &'a ReadRequest<'a>,
+    request: &'a Read<'a>,
 }
 
-impl<'a> Read<'a> {
+impl<'a> Reader<'a> {
     fn answer(&self, out: &mut BytesMut) -> Result<(), ErrorCode> {
         match self.request.op {
             OpCode::Exists => self.exists(out),
@@ -99,7 +100,7 @@ impl<'a> Read<'a> {
             OpCode::CheckWatches => self.on_watches(WatchTable::check),
             OpCode::RemoveWatches => self.on_watches(WatchTable::remove),
             OpCode::WhoAmI => {
-                auth::put_client_infos(self.request.auth, out);
+                auth::put_client_infos(self.request.ids, out);
                 Ok(())
             }
             OpCode::Sync => {
@@ -126,7 +127,7 @@ impl<'a> Read<'a> {
     }
 
     fn may(&self, node: &Node<'_>, wanted: Perms) -> bool {
-        auth::check(node.acl().raw(), wanted, self.request.auth)
+        auth::check(node.acl().raw(), wanted, self.request.ids)
     }
 
     /// Sets a watch. `path` stays as the client wrote it: so it is named when it is removed.

@@ -13,7 +13,7 @@ use quorate_protocol::{
     },
 };
 
-use super::{ReadRequest, execute};
+use super::{Read, execute};
 use crate::{
     tree::Tree,
     txn::{CreateTxn, SetDataTxn, Txn, TxnHeader, TxnRecord},
@@ -71,8 +71,8 @@ impl Fixture {
     }
 
     /// The frames that a request is answered with.
-    fn frames(&self, op: OpCode, body: &[u8], auth: &[Id]) -> Vec<(ReplyHeader, Vec<u8>)> {
-        let request = ReadRequest { session: SESSION, conn: CONN, xid: Xid(5), op, body, auth };
+    fn frames(&self, op: OpCode, body: &[u8], ids: &[Id]) -> Vec<(ReplyHeader, Vec<u8>)> {
+        let request = Read { session: SESSION, conn: CONN, xid: Xid(5), op, body, ids };
         let mut out = BytesMut::new();
         execute(&self.tree, &self.watches, &request, &mut out);
         let mut frames = Vec::new();
