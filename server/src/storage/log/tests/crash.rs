@@ -16,6 +16,7 @@ struct Model {
     checkpoint: usize,
     /// How often a batch was refused for want of room.
     refused: usize,
+    stops_when_full: bool,
     accepted_epoch: u32,
 }
 
@@ -54,6 +55,9 @@ fn work(fs: &Arc<dyn Fs>, dir: &Path, seed: u64, model: &mut Model) -> Result<()
                 // Refused: the batch is not in the log, and another takes its zxids.
                 model.appended.truncate(before);
                 model.refused += 1;
+                if model.stops_when_full {
+                    return Ok(());
+                }
                 continue;
             }
             Err(error) => return Err(error),
@@ -123,14 +127,18 @@ fn no_cut_of_the_power_loses_a_durable_transaction() {
             let faulty = FaultyFs::new(Arc::new(fs.clone()), Fault::PowerCut(cut));
             let _ = work(&(Arc::new(faulty) as _), &dir, seed, &mut model);
             for choice in 0..6 {
+                let at = format!("{seed}/{cut}/{choice}");
                 let survivor = fs.crash(random(choice));
-                crash_while_recovering(&survivor, &dir, &model, &format!("{seed}/{cut}/{choice}"));
+                crash_while_recovering(&survivor, &dir, &model, &at);
+                go_on(&survivor, &dir, &model, &at);
             }
+            // The process was killed and the power stayed: nothing is lost yet.
+            go_on(&fs, &dir, &model, &format!("{seed}/{cut}/killed"));
         }
     }
 }
 
-/// Recovery, too, is cut at each of its operations; then the log goes on being used.
+/// Recovery, too, is cut at each of its operations.
 fn crash_while_recovering(fs: &MemoryFs, dir: &Path, model: &Model, at: &str) {
     for cut in 0.. {
         let fs = fs.crash(|n| n - 1);
@@ -145,18 +153,59 @@ fn crash_while_recovering(fs: &MemoryFs, dir: &Path, model: &Model, at: &str) {
             check(&fs.crash(random(choice)), dir, model, &format!("{at}, again {cut}/{choice}"));
         }
     }
-    let fs = fs.crash(|n| n - 1);
-    let Some((count, mut log)) = check(&fs, dir, model, at) else { return };
+}
+
+/// What was recovered is durable, and the log goes on being used. A checkpoint may have covered
+/// all that was durable, so that little is read.
+fn go_on(fs: &MemoryFs, dir: &Path, model: &Model, at: &str) {
+    let checkpointed = Model { checkpoint: model.durable, ..model.clone() };
+    let Some((count, mut log)) = check(fs, dir, &checkpointed, at) else { return };
     let mut model = Model { durable: count, ..model.clone() };
     model.appended.truncate(count);
-    check(&fs.crash(|_| 0), dir, &model, &format!("{at}, what was recovered is durable"));
+    for choice in [0, 7] {
+        check(&fs.crash(random(choice)), dir, &model, &format!("{at}, recovered"));
+    }
     for size in [10, 3000, 10] {
         let entry = (model.next_zxid(false), vec![9; size]);
         append(&mut log, std::slice::from_ref(&entry));
         model.appended.push(entry);
         model.durable += 1;
+        check(&fs.crash(|_| 0), dir, &model, &format!("{at}, then used"));
     }
-    check(&fs.crash(|_| 0), dir, &model, &format!("{at}, then used"));
+}
+
+#[test]
+fn the_rest_of_a_torn_end_never_continues_a_later_batch() {
+    let (fs, dir) = memory();
+    let mut log = create(&(Arc::new(fs.clone()) as _), &dir);
+    log.append(&mut batch_of(&entries(1..=1, 952))).unwrap();
+    log.append(&mut batch_of(&entries(2..=2, 952))).unwrap();
+    // Two sectors for each batch; those of the first are lost.
+    let mut sectors = 0;
+    let torn = fs.crash(|n| {
+        sectors += 1;
+        if sectors <= 2 { 0 } else { n - 1 }
+    });
+    assert_eq!(sectors, 4);
+    let dyn_fs: Arc<dyn Fs> = Arc::new(torn.clone());
+    let (read, mut log) = open(&dyn_fs, &dir, Zxid::ZERO).unwrap();
+    assert_eq!(read, []);
+    append(&mut log, &entries(1..=1, 952));
+    assert_eq!(open(&dyn_fs, &dir, Zxid::ZERO).unwrap().0, entries(1..=1, 952));
+}
+
+#[test]
+fn the_rest_of_a_refused_batch_never_continues_a_later_one() {
+    let (fs, dir) = memory();
+    let faulty = FaultyFs::new(Arc::new(fs.clone()), Fault::None);
+    let mut log = create(&(Arc::new(faulty.clone()) as _), &dir);
+    faulty.set(Fault::Change(faulty.changes(), ErrorKind::StorageFull));
+    let refused = log.append(&mut batch_of(&entries(1..=4, 200)));
+    assert!(matches!(refused, Err(LogError::Full(_))));
+    assert_eq!(open(&(Arc::new(fs.crash(|_| 0)) as _), &dir, Zxid::ZERO).unwrap().0, []);
+    append(&mut log, &entries(1..=1, 200));
+    let read = open(&(Arc::new(fs) as _), &dir, Zxid::ZERO).unwrap().0;
+    assert_eq!(read, entries(1..=1, 200));
 }
 
 #[test]
@@ -170,6 +219,7 @@ fn a_full_disk_refuses_whole_batches_and_is_forgotten() {
             let mut model = Model::default();
             let fault = Fault::Change(at, ErrorKind::StorageFull);
             let faulty = FaultyFs::new(Arc::new(fs.clone()), fault);
+            model.stops_when_full = at % 2 == 0;
             let done = work(&(Arc::new(faulty) as _), &dir, seed, &mut model);
             for choice in 0..4 {
                 let at = format!("{seed}/{at}/{choice}, {done:?}");
