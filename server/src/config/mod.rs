@@ -98,9 +98,6 @@ pub fn load(
     if reader.problems.is_empty() {
         Ok((settings, reader.notes))
     } else {
-        Err(ConfigError::Problems(reader.into_problems()))
+        Err(ConfigError::Problems(reader.problems))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use super::keys;
 use super::properties::Property;
 
-/// Where a value was written; in the order in which to read complaints.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// In the configuration that holds when no file is given.
     BuiltIn,
@@ -66,13 +66,12 @@ impl Written {
         }
     }
 
-    /// Adds those of the environment's variables that begin with `QUORATE_`. An empty one sets
-    /// nothing.
+    /// Adds those of the environment's variables that begin with `QUORATE_`.
     pub fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         let mut variables: Vec<_> = variables.into_iter().collect();
         variables.sort();
         for (name, value) in variables {
-            if !name.starts_with(keys::ENVIRONMENT_PREFIX) || value.trim().is_empty() {
+            if !name.starts_with(keys::ENVIRONMENT_PREFIX) {
                 continue;
             }
             match keys::of_environment(&name) {

@@ -7,9 +7,16 @@
 
 pub mod auth;
 mod class;
+mod create;
 pub mod frame;
+mod multi;
 mod order;
-pub mod read;
+mod outstanding;
+mod prepare;
+pub mod reply;
+mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -18,6 +25,7 @@ use quorate_protocol::{Id, OpCode, SessionId, Xid, codec::PutJute};
 
 pub use class::{Class, classify};
 pub use order::{Order, Released};
+pub use prepare::{Prepared, Preparer, Settings};
 
 use crate::watch::ConnId;
 

@@ -115,7 +115,11 @@ impl<T> Iterator for Released<'_, T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        match self.steps.as_mut()?.pop_front_if(|step| matches!(step, Step::Behind(_)))? {
+        let steps = self.steps.as_mut()?;
+        if matches!(steps.front()?, Step::Write) {
+            return None;
+        }
+        match steps.pop_front()? {
             Step::Behind(item) => Some(item),
             Step::Write => None,
         }

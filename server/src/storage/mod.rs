@@ -1,4 +1,1 @@
 //! The log, the checkpoint, and recovery from both.
-
-pub mod fs;
-pub mod log;
