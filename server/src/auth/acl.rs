@@ -7,6 +7,7 @@ use quorate_protocol::{
     AclList, Decoder, Encode, ErrorCode, Id, Perms,
     acl::AclEntry,
     codec::{DecodeError, PutJute},
+    frame,
 };
 
 use super::{SUPER, Scheme, Schemes, digest, ip};
@@ -69,12 +70,11 @@ impl Schemes {
         }
         let raw = list.raw().ok_or(ErrorCode::InvalidAcl)?;
         let mut seen = BTreeSet::new();
-        let mut repeated = false;
-        let mut with_auth = false;
+        let mut changes = false;
         for entry in list.iter() {
             match (entry.scheme.as_deref(), entry.id.as_deref()) {
                 (Some("world"), Some("anyone")) => {}
-                (Some("auth"), _) if self.authenticated(ids).next().is_some() => with_auth = true,
+                (Some("auth"), _) if self.authenticated(ids).next().is_some() => changes = true,
                 (Some(scheme), Some(id)) if self.is_valid(scheme, id) => {}
                 // Compat: Java stumbles over a null id where it would look at it.
                 (Some(scheme), None) if scheme == "world" || self.find(scheme).is_some() => {
@@ -82,15 +82,15 @@ impl Schemes {
                 }
                 _ => return Err(ErrorCode::InvalidAcl),
             }
-            repeated |= !seen.insert(key(entry));
+            let key = key(entry);
+            // An owned text is malformed UTF-8, repaired: what is stored is what was checked.
+            changes |= matches!(key, (_, Some(Cow::Owned(_)), _) | (_, _, Some(Cow::Owned(_))));
+            changes |= !seen.insert(key);
         }
         if seen.is_empty() {
             return Err(ErrorCode::InvalidAcl);
         }
-        if repeated || with_auth {
-            return Ok(Cow::Owned(self.rebuild(list, ids).into()));
-        }
-        Ok(Cow::Borrowed(raw))
+        if changes { self.rebuild(list, ids).map(Cow::Owned) } else { Ok(Cow::Borrowed(raw)) }
     }
 
     fn is_valid(&self, scheme: &str, id: &str) -> bool {
@@ -110,7 +110,11 @@ impl Schemes {
     ///
     /// Compat: what `auth` becomes is not compared with the other entries
     /// (`PrepRequestProcessor.fixupACL`).
-    fn rebuild(&self, list: AclList<'_>, ids: &[Id]) -> BytesMut {
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidAcl`] for many `auth` entries of a client with many identities, whose
+    /// product is longer than any request may be.
+    fn rebuild(&self, list: AclList<'_>, ids: &[Id]) -> Result<Vec<u8>, ErrorCode> {
         let mut entries = BytesMut::new();
         let mut count = 0;
         let mut seen = BTreeSet::new();
@@ -132,12 +136,15 @@ impl Schemes {
                 entries.put_buffer(id.as_ref().map(|id| id.as_bytes()));
                 count += 1;
             }
+            if entries.len() > frame::DEFAULT_LIMIT {
+                return Err(ErrorCode::InvalidAcl);
+            }
             seen.insert(key);
         }
-        let mut rebuilt = BytesMut::with_capacity(4 + entries.len());
+        let mut rebuilt = Vec::with_capacity(4 + entries.len());
         rebuilt.put_len(count);
         rebuilt.extend_from_slice(&entries);
-        rebuilt
+        Ok(rebuilt)
     }
 }
 
@@ -295,6 +302,23 @@ mod tests {
             let bytes = list(&sent);
             let sent_list = AclList::from_bytes(&bytes).unwrap();
             assert_eq!(Schemes::default().fix_up(sent_list, &[]), Err(code), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_text_is_stored_as_it_was_understood() {
+        let sent = b"\0\0\0\x01\0\0\0\x1f\0\0\0\x06digest\0\0\0\x03u:\xff";
+        let fixed = Schemes::default().fix_up(AclList::from_bytes(sent).unwrap(), &[]);
+        assert_eq!(fixed.as_deref(), Ok(&list(&[(31, "digest", "u:\u{fffd}")])[..]));
+    }
+
+    #[test]
+    fn a_list_does_not_grow_without_bounds() {
+        let ids: Vec<_> = (0..1000).map(|i| Id::new("digest", format!("user{i}:hash"))).collect();
+        for (entries, accepted) in [(1, true), (2000, false)] {
+            let bytes = list(&(0..entries).map(|perms| (perms, "auth", "")).collect::<Vec<_>>());
+            let sent = AclList::from_bytes(&bytes).unwrap();
+            assert_eq!(Schemes::default().fix_up(sent, &ids).is_ok(), accepted, "{entries}");
         }
     }
 
