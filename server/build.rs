@@ -6,12 +6,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    // A build that must be reproducible says which time it is.
-    let built_at = env::var("SOURCE_DATE_EPOCH").unwrap_or_else(|_| {
-        #[expect(clippy::disallowed_methods, reason = "a build script decides nothing")]
-        let now = SystemTime::now();
-        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        seconds.to_string()
-    });
-    println!("cargo::rustc-env=QUORATE_BUILT_AT={built_at}");
+    println!("cargo::rustc-env=QUORATE_BUILT_AT={}", built_at());
+}
+
+/// Seconds since 1970; a build that must be reproducible says them.
+fn built_at() -> u64 {
+    if let Ok(seconds) = env::var("SOURCE_DATE_EPOCH") {
+        return seconds.parse().expect("SOURCE_DATE_EPOCH is a number of seconds");
+    }
+    #[expect(clippy::disallowed_methods, reason = "a build script decides nothing")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -1,1 +1,82 @@
-fn main() {}
+//! The server's command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use quorate_server::config::{self, Note};
+use quorate_server::{admin, logging};
+
+/// A coordination service that every ZooKeeper client can use.
+///
+/// Settings come from the file, from variables of the environment (`tickTime` from
+/// `QUORATE_TICK_TIME`, `4lw.commands.whitelist` from `QUORATE_4LW_COMMANDS_WHITELIST`), and from
+/// -D arguments; the later outdo the earlier.
+#[derive(Parser)]
+#[command(name = "quorate-server", version = admin::full_version())]
+struct Arguments {
+    /// The configuration, in ZooKeeper's syntax; without it the server listens on port 2181 of
+    /// the loopback address and keeps its data in ./quorate-data
+    #[arg(value_name = "zoo.cfg")]
+    file: Option<PathBuf>,
+
+    /// Sets a key of the configuration, or one of ZooKeeper's system properties
+    #[arg(short = 'D', value_name = "name=value", value_parser = assignment)]
+    define: Vec<(String, String)>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected name=value"),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the log may not be open")]
+            {
+                eprintln!("quorate-server: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let (settings, notes) =
+        config::load(arguments.file.as_deref(), std::env::vars_os(), &arguments.define)?;
+    logging::init(&settings.log)?;
+    tracing::info!("Quorate, as ZooKeeper {}", admin::full_version());
+    for note in notes {
+        match note {
+            Note::Warning(text) => tracing::warn!("{text}"),
+            Note::Info(text) => tracing::info!("{text}"),
+        }
+    }
+    anyhow::bail!("nothing serves these settings yet")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definitions_as_java_takes_them() {
+        Arguments::command().debug_assert();
+        let parsed =
+            Arguments::try_parse_from(["quorate-server", "zoo.cfg", "-Da.b=c=d", "-D", "e="]);
+        let parsed = parsed.unwrap();
+        assert_eq!(parsed.file, Some(PathBuf::from("zoo.cfg")));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(parsed.define, [pair("a.b", "c=d"), pair("e", "")]);
+        for wrong in ["-Da", "-D=b"] {
+            assert!(Arguments::try_parse_from(["quorate-server", wrong]).is_err());
+        }
+    }
+}

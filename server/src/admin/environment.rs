@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::CStr;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -16,11 +17,14 @@ pub const ZOOKEEPER_VERSION: &str = "3.9.5";
 const NOT_AVAILABLE: &str = "<NA>";
 
 /// The version in ZooKeeper's form, as in `3.9.5-quorate-0.1.0, built on 2026-11-21 08:40 UTC`.
-pub fn full_version() -> String {
-    let built = env!("QUORATE_BUILT_AT").parse().ok();
-    let built = built.and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let built = built.unwrap_or(Timestamp::UNIX_EPOCH).strftime("%Y-%m-%d %H:%M UTC");
-    format!("{ZOOKEEPER_VERSION}-quorate-{}, built on {built}", env!("CARGO_PKG_VERSION"))
+pub fn full_version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let built = env!("QUORATE_BUILT_AT").parse().expect("the build script wrote a number");
+        let built = Timestamp::from_second(built).unwrap_or(Timestamp::UNIX_EPOCH);
+        let (own, built) = (env!("CARGO_PKG_VERSION"), built.strftime("%Y-%m-%d %H:%M UTC"));
+        format!("{ZOOKEEPER_VERSION}-quorate-{own}, built on {built}")
+    });
+    &VERSION
 }
 
 /// Where the server runs, as found when it started.
@@ -44,7 +48,7 @@ impl Environment {
             path.map_or_else(not_available, |path| path.to_string_lossy().into_owned())
         };
         let entries = vec![
-            ("zookeeper.version", full_version()),
+            ("zookeeper.version", full_version().to_owned()),
             ("host.name", text(uname.nodename())),
             ("java.version", not_available()),
             ("java.vendor", not_available()),

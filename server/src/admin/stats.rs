@@ -498,10 +498,11 @@ pub struct ConnectionStats {
 }
 
 impl ConnectionStats {
-    /// A connection that has not said anything yet.
+    /// A connection that has not said anything yet. An IPv4 client of a socket for both kinds is
+    /// shown by its IPv4 address.
     pub fn new(remote: SocketAddr, established_ms: i64) -> Self {
         Self {
-            remote,
+            remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
             established_ms,
             session: AtomicI64::new(SessionId::NONE.0),
             timeout_ms: AtomicI32::new(0),

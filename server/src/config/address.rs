@@ -8,6 +8,7 @@ use super::value::{Expected, boolean, number};
 
 /// The address for clients. `server_id` is what `myid` says, if it is there.
 pub(super) fn of_clients(r: &mut Reader<'_>, server_id: Option<u8>) -> ClientAddress {
+    let problems_before = r.problems.len();
     let port = r.optional("clientPort", number(0..=u16::MAX));
     let host = r.optional("clientPortAddress", resolve);
     let of_keys = match (port, host) {
@@ -29,7 +30,7 @@ pub(super) fn of_clients(r: &mut Reader<'_>, server_id: Option<u8>) -> ClientAdd
         }
         (Some(address), _) | (None, Some((_, address))) => address,
         (None, None) => {
-            if !r.is_written("clientPort") {
+            if r.problems.len() == problems_before {
                 r.problem("clientPort", "expected the port for clients; it has no default");
             }
             ClientAddress::All(0)

@@ -98,6 +98,9 @@ pub fn load(
     if reader.problems.is_empty() {
         Ok((settings, reader.notes))
     } else {
-        Err(ConfigError::Problems(reader.problems))
+        Err(ConfigError::Problems(reader.into_problems()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ pub struct Property {
 
 /// A `\u` without four hexadecimal digits behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: expected four hexadecimal digits after \\u")]
+#[error("expected four hexadecimal digits after \\u")]
 pub struct BadEscape {
     /// The line on which the key begins.
     pub line: usize,

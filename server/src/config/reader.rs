@@ -60,7 +60,9 @@ impl<'a> Reader<'a> {
     pub(super) fn new(written: &'a Written) -> Self {
         let notes = written.warnings.iter().cloned().map(Note::Warning).collect();
         let mut reader = Self { written, problems: Vec::new(), notes, read: BTreeSet::new() };
-        for (name, entry) in written.iter() {
+        let mut entries: Vec<_> = written.iter().collect();
+        entries.sort_by_key(|(_, entry)| &entry.origin);
+        for (name, entry) in entries {
             reader.judge(name, entry);
         }
         reader
@@ -120,11 +122,17 @@ impl<'a> Reader<'a> {
     /// the value.
     pub(super) fn family(&mut self, name: &'static str) -> Vec<(&'a str, &'a str)> {
         self.read.insert(name);
-        let family = keys::find(name).and_then(|key| key.family()).expect("a family of the table");
+        let family = keys::find(name).and_then(keys::Key::family).expect("a family of the table");
         self.written
             .iter()
             .filter_map(|(key, entry)| Some((key.strip_prefix(family)?, entry.value.as_str())))
             .collect()
+    }
+
+    /// What is wrong, in the order in which it was written.
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        self.problems.sort_by(|a, b| a.origin.cmp(&b.origin));
+        self.problems
     }
 
     /// Whether the key was written at all.

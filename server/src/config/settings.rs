@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -146,6 +146,7 @@ pub struct ConnectionThrottle {
 
 /// What the tree allows and keeps.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, not a state")]
 pub struct TreeSettings {
     /// TTL nodes may be created.
     pub extended_types: bool,
@@ -233,7 +234,7 @@ impl Settings {
             required_schemes: required_schemes(r),
             storage,
             four_letter_words: whitelist(r),
-            metrics: r.get("metricsProvider.className", metrics_provider),
+            metrics: metrics(r),
             log: LogSettings {
                 level: r.get("quorate.log.level", log_level),
                 format: r.get("quorate.log.format", |text| match text {
@@ -364,8 +365,9 @@ impl StorageSettings {
     }
 }
 
+/// A folder's path, made absolute: everything that names it later names it in full.
 fn folder(text: &str) -> Result<PathBuf, Expected> {
-    if text.is_empty() { Err("a folder's path".into()) } else { Ok(PathBuf::from(text)) }
+    path::absolute(text).map_err(|_| "a folder's path".into())
 }
 
 /// Hours, or a duration with its unit.
@@ -428,17 +430,22 @@ fn check_classes(r: &mut Reader<'_>) {
     }
 }
 
-fn metrics_provider(class: &str) -> Result<bool, Expected> {
+fn metrics(r: &mut Reader<'_>) -> bool {
+    let key = "metricsProvider.className";
+    let class = r.get(key, |class| Ok(class.to_owned()));
     match class.strip_prefix("org.apache.zookeeper.metrics.") {
-        Some("impl.DefaultMetricsProvider") => Ok(true),
-        Some("impl.NullMetricsProvider") => Ok(false),
-        Some("prometheus.PrometheusMetricsProvider") => Err("another provider: Prometheus is \
-             not built yet; remove the key, and see the four-letter word mntr"
-            .into()),
-        _ => Err("org.apache.zookeeper.metrics.impl.DefaultMetricsProvider or \
-             org.apache.zookeeper.metrics.impl.NullMetricsProvider; other classes cannot be loaded"
-            .into()),
+        Some("impl.DefaultMetricsProvider") => return true,
+        Some("impl.NullMetricsProvider") => return false,
+        Some("prometheus.PrometheusMetricsProvider") => {
+            r.problem(key, "Prometheus is not built yet; remove the key, and ask mntr for metrics");
+        }
+        _ => r.problem(
+            key,
+            "expected org.apache.zookeeper.metrics.impl.DefaultMetricsProvider or \
+             org.apache.zookeeper.metrics.impl.NullMetricsProvider; other classes cannot be loaded",
+        ),
     }
+    true
 }
 
 fn schemes(r: &mut Reader<'_>) -> Schemes {

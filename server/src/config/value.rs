@@ -66,7 +66,8 @@ where
 
 /// A limit: a number above 0; 0 or less means none.
 pub(super) fn limit(text: &str) -> Result<Option<u32>, Expected> {
-    let number = number(i32::MIN..=i32::MAX)(text)?;
+    let number = number(i32::MIN..=i32::MAX)(text);
+    let number = number.map_err(|_| "a whole number, or 0 for no limit")?;
     Ok(u32::try_from(number).ok().filter(|&number| number > 0))
 }
 

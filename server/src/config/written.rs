@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use super::keys;
 use super::properties::Property;
 
-/// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a value was written; in the order in which to read complaints.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// In the configuration that holds when no file is given.
     BuiltIn,
@@ -66,12 +66,13 @@ impl Written {
         }
     }
 
-    /// Adds those of the environment's variables that begin with `QUORATE_`.
+    /// Adds those of the environment's variables that begin with `QUORATE_`. An empty one sets
+    /// nothing.
     pub fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         let mut variables: Vec<_> = variables.into_iter().collect();
         variables.sort();
         for (name, value) in variables {
-            if !name.starts_with(keys::ENVIRONMENT_PREFIX) {
+            if !name.starts_with(keys::ENVIRONMENT_PREFIX) || value.trim().is_empty() {
                 continue;
             }
             match keys::of_environment(&name) {

@@ -13,6 +13,7 @@ mod multi;
 mod order;
 mod outstanding;
 mod prepare;
+pub mod read;
 pub mod reply;
 mod sessions;
 #[cfg(test)]

@@ -1,1 +1,4 @@
 //! The log, the checkpoint, and recovery from both.
+
+pub mod fs;
+pub mod log;

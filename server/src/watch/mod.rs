@@ -31,19 +31,6 @@ impl ConnId {
     pub const NONE: Self = Self(0);
 }
 
-/// What a connection is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event<'a> {
-    /// What happened.
-    pub kind: EventType,
-    /// The transaction that did it.
-    pub zxid: Zxid,
-    /// The node it happened to; the parent for [`EventType::NodeChildrenChanged`].
-    pub path: &'a str,
-    /// The ACL of that node, as an encoded vector: who has no READ there is not told.
-    pub acl: &'a [u8],
-}
-
 /// What happened to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -55,17 +42,30 @@ pub enum ChangeKind {
     DataChanged,
 }
 
-/// A change of the tree.
-#[derive(Debug, Clone, Copy)]
+/// A change of the tree that watches may wait for. One transaction makes any number of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change<'a> {
     /// What happened.
     pub kind: ChangeKind,
-    /// The node.
+    /// To which node.
     pub path: &'a str,
-    /// The transaction.
+    /// In which transaction.
     pub zxid: Zxid,
-    /// The node's ACL.
+    /// The node's ACL, as an encoded vector.
     pub acl: &'a [u8],
-    /// The parent's.
+    /// The ACL of its parent; it counts for what is created and deleted.
     pub parent_acl: &'a [u8],
+}
+
+/// What a connection is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: EventType,
+    /// The transaction that did it.
+    pub zxid: Zxid,
+    /// The node it happened to; the parent for [`EventType::NodeChildrenChanged`].
+    pub path: &'a str,
+    /// The ACL of that node, as an encoded vector: who has no READ there is not told.
+    pub acl: &'a [u8],
 }

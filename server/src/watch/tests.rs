@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use parking_lot::RwLock;
 use proptest::prelude::*;
 use quorate_protocol::{
     Zxid,
@@ -156,6 +157,45 @@ fn nothing_is_left_of_a_connection_that_ended() {
     assert_eq!(table.count(), 2000);
     table.remove_connection(B);
     table.add(A, "/late", Mode::Data);
+    assert!(table.is_empty());
+    assert_eq!(table.sizes(), (0, 0, 0));
+}
+
+/// Connections come, watch and go while the tree changes, with its lock held as in the server.
+#[test]
+fn threads_leave_nothing_behind() {
+    const ROUNDS: u64 = 300;
+    let table = WatchTable::new(3);
+    let tree = RwLock::new(());
+    let path = |i: u64| format!("/{}", i % 7);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (table, tree) = (&table, &tree);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let conn = ConnId(1 + thread * ROUNDS + round);
+                    table.add_connection(conn);
+                    for i in 0..10 {
+                        let _reading = tree.read();
+                        table.add(
+                            conn,
+                            &path(i + round),
+                            if i % 2 == 0 { Mode::Data } else { Mode::Child },
+                        );
+                        table.remove(conn, &path(i), WatcherType::Data);
+                    }
+                    // The end of a connection waits for nobody.
+                    table.remove_connection(conn);
+                    let _reading = tree.read();
+                    table.add(conn, "/late", Mode::Data);
+                }
+            });
+        }
+        for i in 0..ROUNDS {
+            let _writing = tree.write();
+            trigger(&table, ChangeKind::Deleted, &path(i));
+        }
+    });
     assert!(table.is_empty());
     assert_eq!(table.sizes(), (0, 0, 0));
 }

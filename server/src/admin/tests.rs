@@ -1,0 +1,237 @@
+//! Answers to four-letter words, whole. Their forms were compared with those of ZooKeeper 3.9.5.
+
+use std::time::Duration;
+
+use quorate_protocol::{FourLetterWord as Word, OpCode, Xid};
+
+use super::*;
+use crate::config::{self, Settings};
+use quorate_protocol::{SessionId, Zxid};
+
+/// A server with two clients, a few nodes and watches.
+struct FakeServer {
+    mode: Option<Mode>,
+    settings: Settings,
+    stats: ServerStats,
+    environment: Environment,
+    connections: [ConnectionStats; 3],
+}
+
+const A: SessionId = SessionId(0x0100_0001_e4f8_9000);
+const B: SessionId = SessionId(0x0100_0001_e4f8_9001);
+
+impl FakeServer {
+    fn new(keys: &[(&str, &str)]) -> Self {
+        let mut arguments = vec![
+            ("dataDir", "/var/lib/quorate"),
+            ("dataLogDir", "/var/log/quorate"),
+            ("4lw.commands.whitelist", "*"),
+        ];
+        arguments.extend(keys);
+        let arguments: Vec<_> =
+            arguments.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let (settings, _) = config::load(None, [], &arguments).unwrap();
+        let connections = ["[::ffff:127.0.0.1]:38710", "[fe80::1]:38712", "127.0.0.1:38766"]
+            .map(|remote| ConnectionStats::new(remote.parse().unwrap(), 1_795_250_475_508));
+        let environment = Environment::for_tests();
+        let mode = Some(Mode::Standalone);
+        Self { mode, settings, stats: ServerStats::default(), environment, connections }
+    }
+
+    /// Lets the clients do something.
+    fn busy() -> Self {
+        let server = Self::new(&[]);
+        let [a, b, asking] = &server.connections;
+        a.attach(A, 10_000);
+        b.attach(B, 20_000);
+        for (connection, op, xid, micros) in [
+            (a, OpCode::Create2, 1, 5_300),
+            (a, OpCode::SetData, 2, 1_700),
+            (a, OpCode::Ping, -2, 100),
+            (b, OpCode::GetData, 1, 90),
+        ] {
+            let mut tally = server.stats.tally(connection);
+            tally.request(op, 40);
+            tally.answer(&Answer {
+                op,
+                xid: Xid(xid),
+                zxid: Zxid(6),
+                bytes: 40,
+                latency: Duration::from_micros(micros),
+                at_ms: 2_012_490,
+            });
+        }
+        server.stats.tally(b).request(OpCode::Multi, 100);
+        server.stats.tally(asking).received(4);
+        server.stats.fsynctime.record_time(Duration::from_micros(2_500));
+        server.stats.sync_processor_batch_size.record(3);
+        server.stats.auth_failed_count.add(1);
+        server
+    }
+
+    fn answer(&self, word: Word) -> String {
+        // The version has the date of the build in it.
+        respond(word, None, self).replace(full_version(), "VERSION")
+    }
+}
+
+impl AdminView for FakeServer {
+    fn mode(&self) -> Option<Mode> {
+        self.mode
+    }
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+    fn stats(&self) -> &ServerStats {
+        &self.stats
+    }
+    fn environment(&self) -> &Environment {
+        &self.environment
+    }
+    fn uptime_ms(&self) -> u64 {
+        26_123
+    }
+    fn client_port(&self) -> u16 {
+        2181
+    }
+    fn last_zxid(&self) -> Zxid {
+        Zxid(6)
+    }
+    fn tree(&self) -> TreeNumbers {
+        TreeNumbers { nodes: 9, data_bytes: 62, ephemerals: 3 }
+    }
+    fn watches(&self) -> WatchNumbers {
+        WatchNumbers { connections: 2, paths: 2, watches: 3 }
+    }
+    fn session_count(&self) -> usize {
+        2
+    }
+    fn connections(&self) -> Vec<ConnectionNumbers> {
+        self.connections.iter().map(ConnectionStats::numbers).collect()
+    }
+    fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+    fn reset_connection_stats(&self) {
+        self.connections.iter().for_each(ConnectionStats::reset);
+    }
+    fn watched_by_session(&self) -> Vec<(SessionId, Vec<String>)> {
+        vec![(A, vec!["/t".into()]), (B, vec!["/t".into(), "/nope".into()])]
+    }
+    fn watched_by_path(&self) -> Vec<(String, Vec<SessionId>)> {
+        vec![("/t".into(), vec![A, B]), ("/nope".into(), vec![B])]
+    }
+    fn session_expiries(&self) -> Vec<(i64, Vec<SessionId>)> {
+        vec![(1_795_250_487_000, vec![A]), (1_795_250_497_000, vec![B])]
+    }
+    fn connection_expiries(&self) -> Vec<(i64, Vec<(std::net::SocketAddr, SessionId)>)> {
+        let [a, b, asking] = self.connections.each_ref().map(|c| (c.remote, c.session()));
+        vec![(1_795_250_493_000, vec![a, asking]), (1_795_250_503_000, vec![b])]
+    }
+    fn ephemerals(&self) -> Vec<(SessionId, Vec<String>)> {
+        vec![(B, vec!["/t/e3".into()]), (A, vec!["/t/e".into(), "/t/e2".into()])]
+    }
+    fn digests(&self) -> Vec<(Zxid, u64)> {
+        vec![(Zxid(0x80), 3_695_434_617), (Zxid(0x100), u64::MAX)]
+    }
+    fn folder_sizes(&self) -> FolderSizes {
+        FolderSizes { data: 4096, log: 67_109_358 }
+    }
+    fn open_files(&self) -> OpenFiles {
+        OpenFiles { open: 57, limit: 20_000 }
+    }
+}
+
+#[test]
+fn every_word_has_the_form_of_zookeeper() {
+    let server = FakeServer::busy();
+    let own = [Word::Envi, Word::Stmk, Word::Crst, Word::Srst, Word::TelnetInterrupt];
+    for &word in Word::ALL.iter().filter(|word| !own.contains(word)) {
+        insta::assert_snapshot!(word.name(), server.answer(word));
+    }
+    // A snapshot does not tell how a text ends.
+    for (word, end) in [
+        (Word::Cons, ")\n\n"),
+        (Word::Wchc, "\t/nope\n\n"),
+        (Word::Wchp, "9001\n\n"),
+        (Word::Stat, "Node count: 9\n"),
+        (Word::Conf, "serverId=0\n"),
+        (Word::Dump, "9001\n"),
+        (Word::Wchs, "watches:3\n"),
+        (Word::Dirs, "67109358\n"),
+        (Word::Hash, "18446744073709551615\n"),
+    ] {
+        let answer = server.answer(word);
+        assert!(answer.ends_with(end) && !answer.ends_with("\n\n\n"), "{word}");
+    }
+    for word in [Word::Ruok, Word::Isro, Word::Gtmk] {
+        assert!(!server.answer(word).ends_with('\n'), "{word}");
+    }
+}
+
+#[test]
+fn the_environment_ends_with_the_memory() {
+    let server = FakeServer::new(&[]);
+    let answer = server.answer(Word::Envi);
+    let (keys, values): (Vec<_>, Vec<_>) =
+        answer.lines().skip(1).map(|line| line.split_once('=').unwrap()).unzip();
+    assert_eq!(answer.lines().next(), Some("Environment:"));
+    assert_eq!(keys[keys.len() - 3..], ["os.memory.free", "os.memory.max", "os.memory.total"]);
+    assert!(values[values.len() - 3..].iter().all(|value| value.ends_with("MB")));
+}
+
+#[test]
+fn resets() {
+    let server = FakeServer::busy();
+    assert_eq!(server.answer(Word::Crst), "Connection stats reset.\n");
+    assert_eq!(server.answer(Word::Srst), "Server stats reset.\n");
+    insta::assert_snapshot!("after_resets", server.answer(Word::Srvr) + &server.answer(Word::Cons));
+}
+
+#[test]
+fn a_server_that_does_not_serve_says_so() {
+    let mut server = FakeServer::busy();
+    server.mode = None;
+    let refusal = "This ZooKeeper instance is not currently serving requests";
+    for &word in Word::ALL {
+        let answer = server.answer(word);
+        match word {
+            Word::Ruok => assert_eq!(answer, "imok"),
+            Word::Isro => assert_eq!(answer, "null"),
+            Word::Gtmk => assert_eq!(answer, "306"),
+            Word::Envi => assert!(answer.starts_with("Environment:\n")),
+            Word::Stmk | Word::TelnetInterrupt => assert_eq!(answer, ""),
+            Word::Hash => assert_eq!(answer, refusal),
+            _ => assert_eq!(answer, format!("{refusal}\n"), "{word}"),
+        }
+    }
+}
+
+#[test]
+fn only_listed_words_are_executed() {
+    let server = FakeServer::new(&[("4lw.commands.whitelist", "ruok")]);
+    assert_eq!(server.answer(Word::Ruok), "imok");
+    assert!(server.answer(Word::Srvr).contains("Mode: standalone\n"));
+    assert_eq!(
+        server.answer(Word::Wchp),
+        "wchp is not executed because it is not in the whitelist.\n"
+    );
+    assert_eq!(server.answer(Word::TelnetInterrupt), "");
+    assert_eq!(argument_bytes(Word::Stmk, &server), 0);
+}
+
+#[test]
+fn the_trace_mask_is_kept() {
+    let server = FakeServer::new(&[]);
+    assert_eq!(argument_bytes(Word::Stmk, &server), 8);
+    assert_eq!(argument_bytes(Word::Gtmk, &server), 0);
+    assert_eq!(respond(Word::Stmk, Some((-2i64).to_be_bytes()), &server), "-2");
+    assert_eq!(server.answer(Word::Gtmk), "-2");
+}
+
+#[test]
+fn without_a_provider_there_are_no_metrics() {
+    let class = "org.apache.zookeeper.metrics.impl.NullMetricsProvider";
+    let server = FakeServer::new(&[("metricsProvider.className", class)]);
+    assert_eq!(server.answer(Word::Mntr), "zk_version\tVERSION\nzk_server_state\tstandalone\n");
+}

@@ -1,0 +1,302 @@
+//! Settings from what was written to what is meant, and what is said on the way.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::written::Written;
+use super::*;
+
+const MINIMAL: &str = "dataDir=/none/such\nclientPort=2181\n";
+
+fn read(text: &str) -> Result<(Settings, Vec<Note>), Vec<String>> {
+    let mut written = Written::default();
+    written.add_file("zoo.cfg".as_ref(), properties::parse(text.as_bytes()).unwrap());
+    let mut reader = Reader::new(&written);
+    let settings = Settings::read(&mut reader);
+    if reader.problems.is_empty() {
+        Ok((settings, reader.notes))
+    } else {
+        Err(reader.into_problems().iter().map(Problem::to_string).collect())
+    }
+}
+
+/// The settings of a minimal file with these lines.
+#[track_caller]
+fn settings(lines: &str) -> Settings {
+    read(&format!("{MINIMAL}{lines}")).unwrap().0
+}
+
+/// The problems of a minimal file with these lines, which begin with line 3.
+#[track_caller]
+fn problems(lines: &str) -> Vec<String> {
+    read(&format!("{MINIMAL}{lines}")).unwrap_err()
+}
+
+#[test]
+fn every_honoured_key_is_read() {
+    let written = Written::default();
+    let mut reader = Reader::new(&written);
+    Settings::read(&mut reader);
+    assert_eq!(reader.unread(), [""; 0]);
+}
+
+#[test]
+fn defaults_are_zookeepers() {
+    insta::assert_debug_snapshot!("defaults", settings(""));
+}
+
+#[test]
+fn without_a_file_the_server_is_on_loopback_only() {
+    let (settings, notes) = load(None, [], &[]).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 2181));
+    assert_eq!(settings.clients.address, ClientAddress::One(address));
+    assert!(settings.storage.data_dir.is_absolute());
+    assert!(settings.storage.data_dir.ends_with("quorate-data"));
+    assert_eq!(settings.sessions.tick, Duration::from_secs(2));
+    assert_eq!(notes, []);
+
+    let port = [("clientPort".to_owned(), "0".to_owned())];
+    let (settings, notes) = load(None, [], &port).unwrap();
+    assert_eq!(settings.clients.address.port(), 0);
+    assert_eq!(notes, [], "what is built in is there to be outdone");
+}
+
+#[test]
+fn arguments_outdo_the_environment_and_that_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zoo.cfg");
+    fs::write(&file, "dataDir=/d\nclientPort=1\ntickTime=1000\nsnapCount=5\nmaxCnxns=1").unwrap();
+    fs::write(folder.path().join("myid"), " 7\n").unwrap();
+    let environment = [
+        ("QUORATE_TICK_TIME", "2000"),
+        ("QUORATE_SNAP_COUNT", "6"),
+        ("QUORATE_DATA_DIR", folder.path().to_str().unwrap()),
+        ("QUORATE_DATA_LOG_DIR", ""),
+    ]
+    .map(|(name, value)| (name.into(), value.into()));
+    let arguments = [("zookeeper.snapCount".to_owned(), "7".to_owned())];
+    let (settings, notes) = load(Some(&file), environment, &arguments).unwrap();
+    assert_eq!(settings.sessions.tick, Duration::from_secs(2));
+    assert_eq!(settings.storage.checkpoint_transactions, 7);
+    assert_eq!(settings.clients.max_connections, Some(1));
+    assert_eq!(settings.storage.log_dir, folder.path(), "an empty variable sets nothing");
+    assert_eq!(settings.server_id, 7);
+    assert_eq!(notes.len(), 4, "{notes:?}");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zoo.cfg");
+    let error = load(Some(&file), [], &[]).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot read the configuration {}", file.display())));
+    fs::write(&file, "a=\\u00").unwrap();
+    let error = load(Some(&file), [], &[]).unwrap_err().to_string();
+    assert!(error.ends_with("zoo.cfg:1: expected four hexadecimal digits after \\u"), "{error}");
+
+    fs::write(folder.path().join("myid"), "one").unwrap();
+    fs::write(&file, format!("clientPort=1\ndataDir={}", folder.path().display())).unwrap();
+    let error = load(Some(&file), [], &[]).unwrap_err().to_string();
+    assert!(error.ends_with("myid holds \"one\"; expected a number from 0 to 255"), "{error}");
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    insta::assert_snapshot!(
+        "problems",
+        problems(
+            "tickTime=2s\nmaxClientCnxns=many\njute.maxbuffer=0x\nskipACL=maybe\n\
+             autopurge.purgeInterval=soon\nquorate.checkpoint.interval=30\n\
+             quorate.txnLog.segmentSize=1k\n4lw.commands.whitelist=*\n\
+             DigestAuthenticationProvider.digestAlg=MD5\n\
+             DigestAuthenticationProvider.superDigest=secret\n\
+             quorate.log.level=loud,=\nclientPort=70000"
+        )
+        .join("\n")
+    );
+}
+
+#[test]
+fn what_is_not_built_ends_the_start() {
+    insta::assert_snapshot!(
+        "not_built",
+        problems(
+            "secureClientPort=2281\nssl.keyStore.location=/k\nssl.keyStore.password=hunter2\n\
+             server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:2\ndynamicConfigFile=/d\n\
+             localSessionsEnabled=true\nreadonlymode.enabled=true\nadmin.enableServer=true\n\
+             metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
+             audit.enable=true\nforceSync=no\npeerType=observer\nelectionAlg=0\n\
+             authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\
+             authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n\
+             authProvider.3=com.example.Mine\nserverCnxnFactory=com.example.Mine\n\
+             enforce.auth.enabled=true\nenforce.auth.schemes=digest,sasl\n\
+             zookeeper.sessionRequireClientSASLAuth=true"
+        )
+        .join("\n")
+    );
+}
+
+#[test]
+fn what_asks_for_nothing_is_accepted() {
+    let (_, notes) = read(&format!(
+        "{MINIMAL}admin.enableServer=false\nlocalSessionsEnabled=False\nforceSync=yes\n\
+         peerType=participant\nelectionAlg=3\nsslQuorum=false\nstandaloneEnabled=true\n\
+         serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+         authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider\n\
+         metricsProvider.className=org.apache.zookeeper.metrics.impl.DefaultMetricsProvider"
+    ))
+    .unwrap();
+    assert_eq!(notes, []);
+}
+
+#[test]
+fn notes_name_what_has_no_effect() {
+    let (_, notes) = read(&format!(
+        "{MINIMAL}initLimit=10\nnio.numWorkerThreads=4\nticktime=1\nmy.own.key=1\n\
+         autopurge.snapRetainCount=1\n4lw.commands.whitelist=stat, reqs\nadmin.serverPort=8080"
+    ))
+    .unwrap();
+    insta::assert_debug_snapshot!("notes", notes);
+}
+
+#[test]
+fn session_timeouts_follow_the_tick() {
+    let times = |lines| {
+        let sessions = settings(lines).sessions;
+        [sessions.tick, sessions.min_timeout, sessions.max_timeout].map(|time| time.as_millis())
+    };
+    assert_eq!(times("tickTime=500"), [500, 1000, 10_000]);
+    assert_eq!(times("minSessionTimeout=-1\nmaxSessionTimeout=100000"), [3000, 6000, 100_000]);
+    assert_eq!(times("minSessionTimeout=0"), [3000, 0, 60_000]);
+    assert_eq!(
+        problems("minSessionTimeout=60001"),
+        ["zoo.cfg:3: minSessionTimeout=60001: the least session timeout, 60001 ms, is above the \
+         greatest, 60000 ms"]
+    );
+}
+
+#[test]
+fn values_in_java_s_forms() {
+    assert_eq!(settings("jute.maxbuffer=0x400000").limits.request_bytes, 4 << 20);
+    assert_eq!(settings("maxClientCnxns=0").clients.max_connections_per_ip, None);
+    assert_eq!(settings("snapSizeLimitInKb=-1").storage.checkpoint_log_bytes, None);
+    assert_eq!(settings("largeRequestThreshold=10").limits.large_request_threshold, Some(10));
+    assert!(settings("skipACL=yes").auth.skip_acl);
+    assert_eq!(settings("DigestAuthenticationProvider.enabled=false").auth.digest, None);
+    assert_eq!(settings("enforce.auth.schemes=digest").required_schemes, [""; 0]);
+    assert_eq!(
+        settings("enforce.auth.schemes=digest\nenforce.auth.enabled=true").required_schemes,
+        ["digest"]
+    );
+    for (interval, seconds) in
+        [("0", None), ("-1", None), ("2", Some(7200)), ("30m", Some(1800)), ("1h 1s", Some(3601))]
+    {
+        let storage = settings(&format!("autopurge.purgeInterval={interval}")).storage;
+        assert_eq!(storage.purge_interval, seconds.map(Duration::from_secs), "{interval}");
+    }
+    let throttle = settings("connectionMaxTokens=10").connection_throttle.unwrap();
+    assert_eq!((throttle.tokens, throttle.new_session), (10, 1));
+}
+
+#[test]
+fn where_clients_connect() {
+    let one = |text: &str| ClientAddress::One(text.parse().unwrap());
+    for (lines, address) in [
+        ("clientPort=5", ClientAddress::All(5)),
+        ("clientPort=5\nclientPortAddress=127.0.0.2", one("127.0.0.2:5")),
+        ("clientPort=5\nclientPortAddress=::1", one("[::1]:5")),
+        ("clientPort=5\nclientPortAddress=0.0.0.0", ClientAddress::All(5)),
+        ("clientPort=5\nclientPortAddress=localhost", one("127.0.0.1:5")),
+        ("server.1=localhost:2888:3888;2182", ClientAddress::All(2182)),
+        ("server.1=localhost:2888:3888:participant;127.0.0.1:2182", one("127.0.0.1:2182")),
+        ("server.1=[::1]:2888:3888;[::1]:2182", one("[::1]:2182")),
+        ("clientPort=5\nserver.1=a:2888:3888;5", ClientAddress::All(5)),
+        ("clientPort=5\nserver.1=a:2888:3888", ClientAddress::All(5)),
+    ] {
+        let (settings, notes) = read(&format!("dataDir=/none\n{lines}")).unwrap();
+        assert_eq!(settings.clients.address, address, "{lines}");
+        assert_eq!(notes, [], "{lines}");
+    }
+    let lookup = read("dataDir=/none\nclientPort=5\nclientPortAddress=no such host").unwrap_err();
+    assert!(lookup[0].starts_with(
+        "zoo.cfg:3: clientPortAddress=no such host: expected an address or a name that can be \
+         looked up ("
+    ));
+    for (lines, problem) in [
+        ("", "clientPort: expected the port for clients; it has no default"),
+        ("clientPortAddress=::1", "zoo.cfg:2: clientPortAddress=::1: clientPort is not set"),
+        (
+            "clientPort=5\nserver.1=a:1:2;6",
+            "zoo.cfg:3: server.1=a:1:2;6: its client address is another than that of clientPort",
+        ),
+        (
+            "standaloneEnabled=false\nserver.1=a:1:2;6",
+            "zoo.cfg:3: server.1=a:1:2;6: ensembles are not built yet; set standaloneEnabled to true",
+        ),
+        (
+            "server.1=a:1:2:Observer;6",
+            "zoo.cfg:2: server.1=a:1:2:Observer;6: observers are not built yet",
+        ),
+        (
+            "server.1=a:1:2;x",
+            "zoo.cfg:2: server.1=a:1:2;x: expected a whole number from 0 to 65535 behind the \
+             semicolon",
+        ),
+        (
+            "server.a=a:1:2;6",
+            "zoo.cfg:2: server.a=a:1:2;6: expected a server's number from 0 to 255 \
+             in the key",
+        ),
+    ] {
+        let problems = read(&format!("dataDir=/none\n{lines}")).unwrap_err();
+        assert_eq!(problems[0], problem, "{lines}");
+    }
+}
+
+/// The document's table of keys is this text: run with `UPDATE_DOCS=1` to write it anew.
+#[test]
+fn the_document_shows_the_table_of_keys() {
+    const BEGIN: &str = "<!-- The table of server/src/config/keys.rs; written by its test. -->\n";
+    const END: &str = "<!-- End of the table. -->\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let document = fs::read_to_string(&path).unwrap();
+    let (head, rest) = document.split_once(BEGIN).unwrap();
+    let (shown, tail) = rest.split_once(END).unwrap();
+    let table = table();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
+    } else {
+        assert!(shown == table, "docs/configuration.md is out of date; run with UPDATE_DOCS=1");
+    }
+    assert!(document.contains(&BUILT_IN.trim_end().replace('\n', "\n    ")));
+}
+
+fn table() -> String {
+    use keys::Standing;
+    let mut table = String::new();
+    for group in keys::GROUPS {
+        writeln!(table, "\n### {}\n\n| key | default | |\n|---|---|---|", group.title).unwrap();
+        for key in group.keys {
+            let default = if key.default.is_empty() { "" } else { "`" };
+            let text = match key.standing {
+                Standing::Honoured => key.text.to_owned(),
+                Standing::NoEffect => format!("*No effect:* {}.", key.text),
+                Standing::NotBuilt([]) => format!("**Ends the start:** {}.", key.text),
+                Standing::NotBuilt(harmless) => {
+                    format!(
+                        "**Ends the start** unless `{}`: {}.",
+                        harmless.join("` or `"),
+                        key.text
+                    )
+                }
+            };
+            let value = key.default.rsplit('.').next().filter(|_| key.default.contains("org."));
+            let value = value.unwrap_or(key.default);
+            writeln!(table, "| `{}` | {default}{value}{default} | {text} |", key.name).unwrap();
+        }
+    }
+    table.push('\n');
+    table
+}

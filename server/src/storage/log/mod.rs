@@ -1,0 +1,148 @@
+//! The log: every durable promise of this server, in one order.
+//!
+//! Segments of records, each record chained to the one before it by CRC-32C; `docs/format.md` has
+//! every byte and every crash case. [`Log`] appends [`Batch`]es and syncs them; [`Replay`] reads
+//! the log when the server starts, tells a torn tail from damage, and turns into the [`Log`].
+//!
+//! The log decides nothing: bodies are opaque bytes to it, and what may be answered when is its
+//! caller's business. It has no thread and no clock: what takes long and may be done beside it is
+//! handed out as a job ([`Preparation`], [`Retirement`]).
+//!
+//! Positions, on one axis:
+//! `first record kept <= synced mark <= durable <= last appended <= end of the segment`.
+//!
+//! Invariants: a record is never changed once its batch is written; a segment is written to only
+//! after the one before it is sealed durably; a name is durable before anything depends on it;
+//! after a failed write or sync the log refuses everything, since nothing is known about the disk.
+
+mod batch;
+mod record;
+mod replay;
+mod segment;
+mod tail;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use quorate_protocol::Zxid;
+
+use super::fs::FsError;
+
+pub use batch::Batch;
+pub use record::{Kind, Record};
+pub use replay::Replay;
+pub use segment::{Preparation, Spare};
+pub use writer::{Log, Retirement};
+
+/// Settings of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How large a segment is made; one batch larger than that gets a larger one.
+    pub segment_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20 }
+    }
+}
+
+/// What this server has promised to its ensemble: the newest record of each kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Promises {
+    /// The newest epoch whose leader it agreed to follow.
+    pub accepted_epoch: u32,
+    /// The newest epoch whose initial history it holds.
+    pub current_epoch: u32,
+    /// The last configuration seen; empty when there was none.
+    pub configuration: Vec<u8>,
+}
+
+/// Why an operation on the log failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// No room for the batch. Nothing of it is in the log, and the log is as before: the batch
+    /// may be appended again when there is room.
+    #[error("no room for the log: {0}")]
+    Full(#[source] FsError),
+    /// The batch does not continue the log. Nothing of it is in the log.
+    #[error("transaction {found} does not follow {last}")]
+    OutOfOrder {
+        /// The last transaction before.
+        last: Zxid,
+        /// The one that should have followed it.
+        found: Zxid,
+    },
+    /// Records that had reached the disk are gone.
+    #[error(transparent)]
+    Corruption(#[from] Corruption),
+    /// The disk failed. What it holds of the unsynced part is unknown: this log must not be used
+    /// any more, and the process has to end.
+    #[error("the log's disk failed: {0}")]
+    Io(#[from] FsError),
+    /// The log was used after its disk had failed.
+    #[error("the log cannot be used after a failure of its disk")]
+    Failed,
+}
+
+impl LogError {
+    /// An error of an attempt that has left everything as it was: that there is no room can be
+    /// lived with.
+    fn no_room(error: FsError) -> Self {
+        if error.is_full() { Self::Full(error) } else { Self::Io(error) }
+    }
+}
+
+/// Damage that is not the torn end of an interrupted write: durable records are missing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} is damaged at offset {offset}: {what}. Transactions after {last} cannot be read, \
+     though they may have been acknowledged, so the server does not start. Nothing was changed. \
+     Restore the folder from a copy, or let this server join its ensemble with empty folders",
+    file.display()
+)]
+pub struct Corruption {
+    /// The damaged file.
+    pub file: PathBuf,
+    /// Where reading it ended.
+    pub offset: u64,
+    /// The last transaction that could be read.
+    pub last: Zxid,
+    /// What was found there.
+    pub what: &'static str,
+}
+
+impl Promises {
+    /// Takes in a record of the log.
+    fn note(&mut self, record: &Record<'_>) {
+        match record.kind {
+            Kind::AcceptedEpoch => {
+                self.accepted_epoch = record.body_u32().unwrap_or(self.accepted_epoch);
+            }
+            Kind::CurrentEpoch => {
+                self.current_epoch = record.body_u32().unwrap_or(self.current_epoch);
+            }
+            Kind::Configuration => self.configuration = record.body.to_vec(),
+            Kind::Transaction | Kind::Mark | Kind::Truncation | Kind::Seal => {}
+        }
+    }
+}
+
+/// The last transaction after `record`, when `record` may stand behind `last`: a transaction is
+/// the next of its epoch or the first of a later one.
+fn advance(last: Zxid, record: &Record<'_>) -> Option<Zxid> {
+    match record.kind {
+        Kind::Transaction => {
+            let next = record.zxid;
+            let follows =
+                last.next() == Some(next) || (next.epoch() > last.epoch() && next.counter() == 1);
+            follows.then_some(next)
+        }
+        Kind::Truncation => record.body_u64().map(|zxid| Zxid(zxid.cast_signed())),
+        Kind::AcceptedEpoch | Kind::CurrentEpoch => record.body_u32().map(|_| last),
+        Kind::Configuration | Kind::Mark | Kind::Seal => Some(last),
+    }
+}
