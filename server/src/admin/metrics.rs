@@ -7,7 +7,7 @@
 use std::fmt::{self, Display, Write};
 
 use super::environment::full_version;
-use super::stats::{SummaryNumbers, Unit};
+use super::measure::{SummaryNumbers, Unit};
 use super::view::{AdminView, Mode};
 
 /// The quantiles ZooKeeper shows, with their names.

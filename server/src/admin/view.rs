@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 
 use quorate_protocol::{SessionId, Zxid};
 
+use super::connection::ConnectionNumbers;
 use super::environment::Environment;
-use super::stats::{ConnectionNumbers, ServerStats};
+use super::stats::ServerStats;
 use crate::config::Settings;
 
 /// A running server, as an operator may look at it. All times are in milliseconds.

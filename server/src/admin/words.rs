@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use quorate_protocol::{FourLetterWord, OpCode, SessionId};
 
+use super::connection::ConnectionNumbers;
 use super::environment::{self, full_version};
 use super::metrics;
-use super::stats::ConnectionNumbers;
 use super::view::{AdminView, Mode};
 
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::Path;
 
 mod address;
+mod key_table;
 pub mod keys;
 pub mod properties;
 mod reader;

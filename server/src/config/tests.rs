@@ -255,10 +255,25 @@ fn where_clients_connect() {
     }
 }
 
+#[test]
+fn the_sample_is_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/zoo_sample.cfg");
+    let (settings, notes) = load(Some(&path), [], &[]).unwrap();
+    assert_eq!(settings.storage.data_dir, Path::new("/var/lib/quorate"));
+    assert_eq!(notes, []);
+    // What it only suggests is valid too.
+    let text = fs::read_to_string(path).unwrap().replace("\n#", "\n");
+    let suggested: Vec<_> = text.lines().filter(|line| !line.contains(' ')).collect();
+    let (settings, notes) = read(&suggested.join("\n")).unwrap();
+    assert!(settings.tree.extended_types && settings.tree.enforce_quota);
+    assert_eq!(notes, []);
+}
+
 /// The document's table of keys is this text: run with `UPDATE_DOCS=1` to write it anew.
 #[test]
 fn the_document_shows_the_table_of_keys() {
-    const BEGIN: &str = "<!-- The table of server/src/config/keys.rs; written by its test. -->\n";
+    const BEGIN: &str =
+        "<!-- The table of server/src/config/key_table.rs; written by its test. -->\n";
     const END: &str = "<!-- End of the table. -->\n";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
     let document = fs::read_to_string(&path).unwrap();

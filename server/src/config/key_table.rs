@@ -1,0 +1,480 @@
+//! The table of keys itself, by what they are about.
+
+use super::keys::{Group, Key, Standing};
+
+const fn honoured(name: &'static str, default: &'static str, text: &'static str) -> Key {
+    Key { name, default, text, standing: Standing::Honoured }
+}
+
+const fn no_effect(name: &'static str, text: &'static str) -> Key {
+    Key { name, default: "", text, standing: Standing::NoEffect }
+}
+
+const fn not_built(
+    name: &'static str,
+    harmless: &'static [&'static str],
+    text: &'static str,
+) -> Key {
+    Key { name, default: "", text, standing: Standing::NotBuilt(harmless) }
+}
+
+const FALSE: &[&str] = &["false"];
+const NEVER: &[&str] = &[];
+const TLS: &str = "TLS is not built yet";
+const SASL: &str = "SASL is not built yet";
+const ENSEMBLE: &str = "it is for ensembles; this server runs alone";
+const JVM: &str = "there is no Java virtual machine";
+const THREADS: &str = "it sizes Java thread pools; see `quorate.threads`";
+const PIPELINE: &str = "it tunes a pipeline that is built differently here";
+const SNAPSHOTS: &str = "it is about ZooKeeper's snapshot files, which this server does not write";
+const ADMIN: &str = "it is for the AdminServer, which is not built yet";
+const ADMIN_SERVER: &str = "the AdminServer is not built yet";
+
+/// All keys.
+pub const GROUPS: &[Group] = &[
+    Group {
+        title: "Clients",
+        keys: &[
+            honoured(
+                "clientPort",
+                "",
+                "The port for clients, on all addresses, IPv4 and IPv6, unless `clientPortAddress` names one. 0: any free port.",
+            ),
+            honoured(
+                "clientPortAddress",
+                "",
+                "The one address, or the name of it, to listen on for clients.",
+            ),
+            honoured(
+                "clientPortListenBacklog",
+                "-1",
+                "How many connections the system may hold that were not accepted yet; -1: the system's default.",
+            ),
+            honoured(
+                "clientTcpKeepAlive",
+                "false",
+                "Ask the system to probe silent client connections.",
+            ),
+            honoured(
+                "maxClientCnxns",
+                "60",
+                "Most connections from one address; 0: no limit. One more is accepted and closed at once.",
+            ),
+            honoured("maxCnxns", "0", "Most connections altogether; 0: no limit."),
+            honoured(
+                "nio.sessionlessCnxnTimeout",
+                "10000",
+                "Milliseconds a connection may take to establish a session.",
+            ),
+            honoured(
+                "jute.maxbuffer",
+                "0xfffff",
+                "Most bytes of a request. A connection that announces more is closed.",
+            ),
+            honoured(
+                "globalOutstandingLimit",
+                "1000",
+                "Requests that may wait for their answers before the server stops reading from clients.",
+            ),
+            honoured(
+                "largeRequestThreshold",
+                "-1",
+                "Bytes from which on a request is large; -1: none is.",
+            ),
+            honoured(
+                "largeRequestMaxBytes",
+                "104857600",
+                "Most bytes of all large requests in progress; a connection that would exceed it is closed.",
+            ),
+            honoured(
+                "request_throttle_max_requests",
+                "0",
+                "Requests in progress, reads included, at which the server stops reading from clients; 0: no limit.",
+            ),
+            honoured(
+                "throttled_op_wait_time",
+                "0",
+                "Milliseconds of waiting after which a request is answered `ThrottledOp` (-127) instead of executed; 0: never.",
+            ),
+            honoured(
+                "connection_throttle_tokens",
+                "0",
+                "New connections that may come at once before the throttle closes further ones; 0: no throttle.",
+            ),
+            honoured(
+                "connection_throttle_fill_time",
+                "1",
+                "Milliseconds after which the throttle gets new tokens.",
+            ),
+            honoured("connection_throttle_fill_count", "1", "Tokens it gets each time."),
+            honoured(
+                "connection_throttle_weight_enabled",
+                "false",
+                "Take a number of tokens that depends on the kind of session asked for.",
+            ),
+            honoured("connection_throttle_global_session_weight", "3", "Tokens for a new session."),
+            honoured("connection_throttle_renew_session_weight", "2", "Tokens for a reconnect."),
+            not_built(
+                "connection_throttle_freeze_time",
+                &["-1"],
+                "the throttle's dropping at random is not built yet",
+            ),
+            no_effect(
+                "connection_throttle_drop_increase",
+                "it matters with `connection_throttle_freeze_time` only",
+            ),
+            no_effect(
+                "connection_throttle_drop_decrease",
+                "it matters with `connection_throttle_freeze_time` only",
+            ),
+            no_effect(
+                "connection_throttle_decrease_ratio",
+                "it matters with `connection_throttle_freeze_time` only",
+            ),
+            no_effect(
+                "connection_throttle_local_session_weight",
+                "there are no local sessions yet",
+            ),
+            no_effect(
+                "request_throttle_stall_time",
+                "a throttled connection is read from again as soon as there is room",
+            ),
+            no_effect(
+                "request_throttle_drop_stale",
+                "a closed connection's requests that were not proposed yet are always dropped",
+            ),
+            no_effect("request_stale_latency_check", "a request is never dropped for its age"),
+            no_effect(
+                "request_stale_connection_check",
+                "a closed connection's requests that were not proposed yet are always dropped",
+            ),
+            no_effect("request_throttler.shutdownTimeout", PIPELINE),
+            no_effect(
+                "jute.maxbuffer.extrasize",
+                "a record inside a request is limited by the request's own length",
+            ),
+        ],
+    },
+    Group {
+        title: "Sessions",
+        keys: &[
+            honoured(
+                "tickTime",
+                "3000",
+                "Milliseconds of a tick, the unit of session timeouts: sessions expire at whole ticks.",
+            ),
+            honoured(
+                "minSessionTimeout",
+                "-1",
+                "Least session timeout in milliseconds; -1: 2 ticks.",
+            ),
+            honoured(
+                "maxSessionTimeout",
+                "-1",
+                "Greatest session timeout in milliseconds; -1: 20 ticks.",
+            ),
+            honoured(
+                "closeSessionTxn.enabled",
+                "true",
+                "Write the paths of a closing session's ephemeral nodes into the transaction that closes it.",
+            ),
+            honoured(
+                "quorate.sessionPassword",
+                "keyed",
+                "What session passwords are made from: `keyed`, a secret kept with the data, or `zookeeper`, ZooKeeper's own function, which an ensemble with ZooKeeper servers needs.",
+            ),
+            not_built("localSessionsEnabled", FALSE, "local sessions are not built yet"),
+            no_effect("localSessionsUpgradingEnabled", "there are no local sessions yet"),
+        ],
+    },
+    Group {
+        title: "Data and storage",
+        keys: &[
+            honoured("dataDir", "", "The folder for data, which holds `myid` too."),
+            honoured(
+                "dataLogDir",
+                "",
+                "The folder for the transaction log, better on a device of its own; without it, `dataDir`.",
+            ),
+            honoured("datadir.autocreate", "true", "Create the folders when they are not there."),
+            honoured("snapCount", "100000", "Transactions after which a checkpoint is written."),
+            honoured(
+                "snapSizeLimitInKb",
+                "4194304",
+                "KiB of log after which a checkpoint is written; 0 or less: no limit.",
+            ),
+            honoured(
+                "quorate.checkpoint.interval",
+                "1m",
+                "Time after which a checkpoint is written if anything has changed.",
+            ),
+            honoured(
+                "quorate.txnLog.segmentSize",
+                "64MiB",
+                "Size of a segment of the transaction log, which is also what is allocated at once.",
+            ),
+            honoured(
+                "autopurge.snapRetainCount",
+                "3",
+                "Log segments kept although a checkpoint covers them; less than 3 is taken for 3.",
+            ),
+            honoured(
+                "autopurge.purgeInterval",
+                "0",
+                "Hours, or a duration with its unit, between removals of log segments that are not needed; 0: with every checkpoint.",
+            ),
+            honoured(
+                "fsync.warningthresholdms",
+                "1000",
+                "Milliseconds from which on a sync of the log is worth a warning.",
+            ),
+            not_built(
+                "forceSync",
+                &["yes", "true"],
+                "an acknowledged write is always on disk here",
+            ),
+            not_built(
+                "db.autocreate",
+                &["true"],
+                "requiring an initialised folder is not built yet",
+            ),
+            no_effect("preAllocSize", "see `quorate.txnLog.segmentSize`"),
+            no_effect("txnLogSizeLimitInKb", "see `quorate.txnLog.segmentSize`"),
+            no_effect("commitLogCount", ENSEMBLE),
+            no_effect("snapshotSizeFactor", ENSEMBLE),
+            no_effect("flushDelay", PIPELINE),
+            no_effect("maxWriteQueuePollTime", PIPELINE),
+            no_effect("maxBatchSize", PIPELINE),
+            no_effect("snapshot.compression.method", SNAPSHOTS),
+            no_effect("snapshot.trust.empty", SNAPSHOTS),
+            no_effect("serializeLastProcessedZxid.enabled", SNAPSHOTS),
+        ],
+    },
+    Group {
+        title: "The tree",
+        keys: &[
+            honoured("extendedTypesEnabled", "false", "Allow TTL nodes."),
+            honoured(
+                "enforceQuota",
+                "false",
+                "Refuse writes above a hard quota; without it a quota only warns.",
+            ),
+            honoured(
+                "digest.enabled",
+                "true",
+                "Keep a digest of the whole tree and write it into each transaction.",
+            ),
+            honoured(
+                "znode.container.checkIntervalMs",
+                "60000",
+                "Milliseconds between searches for empty containers and outdated TTL nodes; 0: no search.",
+            ),
+            honoured("znode.container.maxPerMinute", "10000", "Most of them deleted in a minute."),
+            honoured(
+                "znode.container.maxNeverUsedIntervalMs",
+                "300000",
+                "Milliseconds after which a container that never had a child is deleted; 0: never.",
+            ),
+            honoured(
+                "reconfigEnabled",
+                "false",
+                "Answer `reconfig` requests; one server alone has no ensemble to change and refuses them either way.",
+            ),
+            not_built(
+                "emulate353TTLNodes",
+                FALSE,
+                "the TTL encoding of ZooKeeper 3.5.3 is not built",
+            ),
+            no_effect("maxResponseCacheSize", "replies are made from the tree directly"),
+            no_effect("maxGetChildrenResponseCacheSize", "replies are made from the tree directly"),
+            no_effect("watchManagerName", "there is one implementation of watches"),
+            no_effect("watcherCleanThreadsNum", "a connection's watches go with the connection"),
+            no_effect("watcherCleanThreshold", "a connection's watches go with the connection"),
+            no_effect(
+                "watcherCleanIntervalInSeconds",
+                "a connection's watches go with the connection",
+            ),
+            no_effect(
+                "maxInProcessingDeadWatchers",
+                "a connection's watches go with the connection",
+            ),
+            no_effect("bitHashCacheSize", "there is one implementation of watches"),
+            no_effect("pathStats.*", "ZooKeeper does not show them anywhere either"),
+        ],
+    },
+    Group {
+        title: "Authentication and access",
+        keys: &[
+            honoured("skipACL", "no", "Check no ACL at all."),
+            honoured("DigestAuthenticationProvider.enabled", "true", "Know the scheme `digest`."),
+            honoured(
+                "DigestAuthenticationProvider.superDigest",
+                "",
+                "`super:` and the digest of the super user's password, for whom no ACL is checked.",
+            ),
+            honoured(
+                "DigestAuthenticationProvider.digestAlg",
+                "SHA1",
+                "The hash of the scheme `digest`: `SHA1`, `SHA-224`, `SHA-256`, `SHA-384` or `SHA-512`.",
+            ),
+            honoured(
+                "enforce.auth.enabled",
+                "false",
+                "Refuse the requests of a client that has not authenticated by one of `enforce.auth.schemes`.",
+            ),
+            honoured("enforce.auth.schemes", "", "Names of schemes, separated by commas."),
+            honoured(
+                "authProvider.N",
+                "",
+                "The class of an authentication provider. `digest` and `ip` are always there and may be named; others are not built.",
+            ),
+            not_built("sessionRequireClientSASLAuth", FALSE, SASL),
+            not_built("allowSaslFailedClients", FALSE, SASL),
+            not_built("java.security.auth.login.config", NEVER, SASL),
+            not_built("SASLAuthenticationProvider.superPassword", NEVER, SASL),
+            not_built("superUser", NEVER, SASL),
+            not_built("letAnySaslUserDoX", NEVER, SASL),
+            not_built("X509AuthenticationProvider.superUser", NEVER, TLS),
+            not_built("ensembleAuthName", NEVER, "the scheme `ensemble` is not built yet"),
+            no_effect("sasl.*", "it matters to SASL only, which is not built yet"),
+            no_effect("kerberos.*", "it matters to SASL only, which is not built yet"),
+            no_effect("requireKerberosConfig", "it matters to SASL only, which is not built yet"),
+            no_effect("security.auth_to_local", "it matters to SASL only, which is not built yet"),
+            no_effect("enableEagerACLCheck", ENSEMBLE),
+            no_effect("IPAuthenticationProvider.usexforwardedfor", ADMIN),
+            not_built("audit.enable", FALSE, "the audit log is not built yet"),
+            no_effect("audit.impl.class", "it is for the audit log, which is not built yet"),
+        ],
+    },
+    Group {
+        title: "TLS",
+        keys: &[
+            not_built("secureClientPort", NEVER, TLS),
+            not_built("secureClientPortAddress", NEVER, TLS),
+            not_built("client.portUnification", FALSE, TLS),
+            not_built("client.certReload", FALSE, TLS),
+            not_built("ssl.*", NEVER, TLS),
+            not_built("sslQuorum", FALSE, TLS),
+            not_built("sslQuorumReloadCertFiles", FALSE, TLS),
+            not_built("portUnification", FALSE, TLS),
+            no_effect("fips-mode", "it matters to TLS and SASL only, which are not built yet"),
+        ],
+    },
+    Group {
+        title: "Administration",
+        keys: &[
+            honoured(
+                "4lw.commands.whitelist",
+                "srvr",
+                "The four-letter words that are executed, separated by commas; `*`: all. `srvr` always is.",
+            ),
+            honoured(
+                "metricsProvider.className",
+                "org.apache.zookeeper.metrics.impl.DefaultMetricsProvider",
+                "`DefaultMetricsProvider`: metrics are shown by `mntr`; `NullMetricsProvider`: they are not. Prometheus is not built yet.",
+            ),
+            no_effect(
+                "metricsProvider.*",
+                "it is for the Prometheus provider, which is not built yet",
+            ),
+            honoured(
+                "quorate.log.level",
+                "info",
+                "What is logged: `error`, `warn`, `info`, `debug` or `trace`, also for single modules, as in `info,quorate_server::net=debug`.",
+            ),
+            honoured(
+                "quorate.log.format",
+                "text",
+                "How it is logged: `text` or `json`, a line for each event, to standard error.",
+            ),
+            not_built("admin.enableServer", FALSE, ADMIN_SERVER),
+            no_effect("admin.*", ADMIN),
+            not_built("readonlymode.enabled", FALSE, "the read-only mode is not built yet"),
+        ],
+    },
+    Group {
+        title: "Threads and sockets",
+        keys: &[
+            honoured(
+                "quorate.threads",
+                "0",
+                "Threads that serve connections; 0: one for each core.",
+            ),
+            honoured(
+                "quorate.slowReaderTimeout",
+                "30s",
+                "Time after which a client is cut off that does not take what was sent to it.",
+            ),
+            honoured(
+                "serverCnxnFactory",
+                "org.apache.zookeeper.server.NIOServerCnxnFactory",
+                "ZooKeeper's `NIOServerCnxnFactory` or `NettyServerCnxnFactory`; both mean the one implementation there is.",
+            ),
+            no_effect("nio.numSelectorThreads", THREADS),
+            no_effect("nio.numWorkerThreads", THREADS),
+            no_effect("nio.directBufferBytes", JVM),
+            no_effect("nio.shutdownTimeout", THREADS),
+            no_effect("netty.*", "there is no Netty"),
+            no_effect("commitProcessor.*", THREADS),
+            no_effect("intBufferStartingSizeBytes", JVM),
+            no_effect("messageTracker.*", ENSEMBLE),
+            no_effect("jvm.*", JVM),
+            no_effect("jmx.*", JVM),
+            no_effect("java.*", JVM),
+            no_effect("com.sun.*", JVM),
+            no_effect("sun.*", JVM),
+            no_effect("jdk.*", JVM),
+            no_effect("file.encoding", JVM),
+            no_effect("log.*", "see `quorate.log.level` and `quorate.log.format`"),
+            no_effect("root.logger", "see `quorate.log.level`"),
+            no_effect("console.threshold", "see `quorate.log.level`"),
+            no_effect("log4j.*", "see `quorate.log.level`"),
+            no_effect("logback.*", "see `quorate.log.level`"),
+        ],
+    },
+    Group {
+        title: "Ensembles",
+        keys: &[
+            honoured(
+                "standaloneEnabled",
+                "true",
+                "With `false`, one `server.N` line is an ensemble of one, which is not built yet.",
+            ),
+            honoured(
+                "server.N",
+                "",
+                "A server of the ensemble. One line alone, with `standaloneEnabled`, is accepted, and the client address in it is honoured if this is that server; more are not built yet.",
+            ),
+            not_built("group.N", NEVER, "ensembles are not built yet"),
+            not_built("weight.N", NEVER, "ensembles are not built yet"),
+            not_built("dynamicConfigFile", NEVER, "ensembles are not built yet"),
+            not_built("peerType", &["participant"], "observers are not built yet"),
+            not_built("observerMasterPort", &["0"], "observers are not built yet"),
+            not_built("quorum.auth.enableSasl", FALSE, SASL),
+            not_built("electionAlg", &["3"], "there is one election algorithm, number 3"),
+            not_built("oraclePath", NEVER, "ensembles are not built yet"),
+            no_effect("initLimit", ENSEMBLE),
+            no_effect("syncLimit", ENSEMBLE),
+            no_effect("version", ENSEMBLE),
+            no_effect("connectToLearnerMasterLimit", ENSEMBLE),
+            no_effect("leaderServes", ENSEMBLE),
+            no_effect("cnxTimeout", ENSEMBLE),
+            no_effect("tcpKeepAlive", ENSEMBLE),
+            no_effect("syncEnabled", ENSEMBLE),
+            no_effect("quorumListenOnAllIPs", ENSEMBLE),
+            no_effect("quorumCnxnTimeoutMs", ENSEMBLE),
+            no_effect("quorum.*", ENSEMBLE),
+            no_effect("multiAddress.*", ENSEMBLE),
+            no_effect("electionPortBindRetry", ENSEMBLE),
+            no_effect("fastleader.*", ENSEMBLE),
+            no_effect("leader.*", ENSEMBLE),
+            no_effect("leaderConnectDelayDuringRetryMs", ENSEMBLE),
+            no_effect("learner.*", ENSEMBLE),
+            no_effect("follower.*", ENSEMBLE),
+            no_effect("observer.*", ENSEMBLE),
+            no_effect("observerMaster.*", ENSEMBLE),
+            no_effect("forceSnapshotSync", ENSEMBLE),
+            no_effect("forward_learner_requests_to_commit_processor_disabled", ENSEMBLE),
+        ],
+    },
+];
