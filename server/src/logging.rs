@@ -19,6 +19,6 @@ pub fn init(settings: &LogSettings) -> Result<(), TryInitError> {
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
     match settings.format {
         LogFormat::Text => builder.finish().try_init(),
-        LogFormat::Json => builder.json().with_span_list(false).finish().try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
     }
 }

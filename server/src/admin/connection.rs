@@ -66,6 +66,11 @@ impl ConnectionStats {
         SessionId(self.session.load(Relaxed))
     }
 
+    /// That session's timeout; 0 before there is one.
+    pub fn timeout_ms(&self) -> i32 {
+        self.timeout_ms.load(Relaxed)
+    }
+
     /// Requests read from it and not yet answered.
     pub fn outstanding(&self) -> u64 {
         let answered = self.requests_answered.load(Relaxed);
@@ -106,7 +111,7 @@ impl ConnectionStats {
             remote: self.remote,
             established_ms: self.established_ms,
             session: self.session(),
-            timeout_ms: self.timeout_ms.load(Relaxed),
+            timeout_ms: self.timeout_ms(),
             outstanding: self.outstanding(),
             received: self.received.load(Relaxed),
             sent: self.sent.load(Relaxed),

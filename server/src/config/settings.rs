@@ -3,6 +3,7 @@
 //! Whoever holds a [`Settings`] need not check anything again. Defaults are the table's (see
 //! [`super::keys`]), which are ZooKeeper's.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -84,6 +85,15 @@ impl ClientAddress {
         match self {
             Self::All(port) => port,
             Self::One(address) => address.port(),
+        }
+    }
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All(port) => write!(f, "port {port} of all addresses"),
+            Self::One(address) => address.fmt(f),
         }
     }
 }
