@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use quorate_server::config::{self, Note};
+use quorate_server::runtime::Server;
 use quorate_server::{admin, logging};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A coordination service that every ZooKeeper client can use.
 ///
@@ -57,7 +61,28 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Note::Info(text) => tracing::info!("{text}"),
         }
     }
-    anyhow::bail!("nothing serves these settings yet")
+    let mut runtime = Builder::new_multi_thread();
+    if let Some(threads) = settings.threads {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime.enable_all().build().context("start the runtime")?;
+    runtime.block_on(async {
+        let server = Server::start(settings).await?;
+        stop_signal().await?;
+        server.stop().await;
+        Ok(())
+    })
+}
+
+/// Waits until somebody wants the server to end.
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,1 +1,19 @@
-//! The shell: feeds inputs to the deciding code and performs its effects.
+//! The shell: feeds inputs to the deciding code and performs what it says.
+//!
+//! [`Server`] starts and ends everything. [`pipeline`](Pipeline) is the path of a write;
+//! `docs/` and `ARCHITECTURE.md` draw the whole picture.
+
+mod clock;
+mod core;
+mod log_writer;
+mod pipeline;
+mod server;
+mod shared;
+mod thread;
+mod ticker;
+mod view;
+
+pub use clock::Clock;
+pub use pipeline::{Behind, Input, Pipeline};
+pub use server::Server;
+pub use shared::Shared;

@@ -92,6 +92,19 @@ impl Tracker {
         }
     }
 
+    /// Takes back every proposed end: those proposals came to nothing. The sessions have their
+    /// full timeout again.
+    pub fn reopen_closing(&mut self, now_ms: i64) {
+        let closing = self.sessions.iter().filter(|(_, session)| session.state == State::Closing);
+        let mut closing: Vec<_> = closing.map(|(&id, session)| (id, session.timeout_ms)).collect();
+        // Ordered, because the map is not and the buckets keep the order of their sessions.
+        closing.sort_unstable();
+        for (id, timeout_ms) in closing {
+            self.sessions.remove(&id);
+            self.open(id, timeout_ms, now_ms);
+        }
+    }
+
     /// Forgets a session that has ended.
     pub fn remove(&mut self, id: SessionId) {
         self.sessions.remove(&id);
@@ -179,6 +192,20 @@ mod tests {
 
     const A: SessionId = SessionId(1);
     const B: SessionId = SessionId(-2);
+
+    #[test]
+    fn an_end_that_came_to_nothing_is_taken_back() {
+        let mut tracker = Tracker::new(100);
+        tracker.open(SessionId(1), 200, 0);
+        tracker.open(SessionId(2), 200, 0);
+        assert_eq!(tracker.expired(300), [SessionId(1), SessionId(2)]);
+        tracker.remove(SessionId(2));
+        tracker.reopen_closing(1000);
+        assert_eq!(tracker.state(SessionId(1)), Some(State::Open));
+        assert_eq!(tracker.state(SessionId(2)), None);
+        assert_eq!(tracker.expired(1200), []);
+        assert_eq!(tracker.expired(1300), [SessionId(1)]);
+    }
 
     #[test]
     fn a_session_expires_at_the_end_of_its_tick() {

@@ -1,5 +1,7 @@
 //! Records on their way into the log, encoded once, in place, in one reusable buffer.
 
+use std::convert::Infallible;
+
 use bytes::{BufMut, BytesMut};
 use quorate_protocol::Zxid;
 
@@ -42,15 +44,36 @@ impl Batch {
         self.has_promises = false;
     }
 
-    /// Adds a transaction: `write` appends its bytes, touches none before them, and says which
-    /// zxid it has, with whatever else the caller wants to know.
-    pub fn push<T>(&mut self, write: impl FnOnce(&mut BytesMut) -> (Zxid, T)) -> T {
+    /// Adds a transaction: `write` appends its bytes and touches none before them.
+    pub fn push(&mut self, zxid: Zxid, write: impl FnOnce(&mut BytesMut)) {
+        let Ok(()) = self.try_push(|out| {
+            write(out);
+            Ok::<_, Infallible>(zxid)
+        });
+    }
+
+    /// As [`push`](Self::push), for a `write` that says which zxid the transaction has, or finds
+    /// that there is none to add.
+    ///
+    /// # Errors
+    /// What `write` says; the batch is as before.
+    pub fn try_push<E>(
+        &mut self,
+        write: impl FnOnce(&mut BytesMut) -> Result<Zxid, E>,
+    ) -> Result<(), E> {
         let start = record::begin(&mut self.buffer);
-        let (zxid, result) = write(&mut self.buffer);
-        record::end(&mut self.buffer, start, Kind::Transaction, zxid);
-        self.last = Some(zxid);
-        self.transactions += 1;
-        result
+        match write(&mut self.buffer) {
+            Ok(zxid) => {
+                record::end(&mut self.buffer, start, Kind::Transaction, zxid);
+                self.last = Some(zxid);
+                self.transactions += 1;
+                Ok(())
+            }
+            Err(nothing) => {
+                self.buffer.truncate(start);
+                Err(nothing)
+            }
+        }
     }
 
     /// Adds the promise to follow the leader of `epoch`.

@@ -43,7 +43,7 @@ fn work(fs: &Arc<dyn Fs>, dir: &Path, seed: u64, model: &mut Model) -> Result<()
             let zxid = model.next_zxid(rng.u8(..) < 20);
             let mut body = vec![rng.u8(..); rng.usize(..700)];
             body.push(u8::try_from(model.refused).unwrap());
-            batch.push(|out| (zxid, out.put_slice(&body)));
+            batch.push(zxid, |out| out.put_slice(&body));
             model.appended.push((zxid, body));
         }
         if step % 5 == 2 {

@@ -46,10 +46,7 @@ fn open(fs: &Arc<dyn Fs>, dir: &Path, after: Zxid) -> Result<(Vec<Entry>, Log), 
 fn batch_of(entries: &[Entry]) -> Batch {
     let mut batch = Batch::new();
     for (zxid, body) in entries {
-        batch.push(|out| {
-            out.put_slice(body);
-            (*zxid, ())
-        });
+        batch.push(*zxid, |out| out.put_slice(body));
     }
     batch
 }

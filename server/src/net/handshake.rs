@@ -1,0 +1,121 @@
+//! The beginning of a client connection: a four-letter word, or a connect record and its answer.
+//!
+//! Until there is a session a client may make the server hold [`BUDGET`] bytes and no more.
+
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, BytesMut};
+use quorate_protocol::{
+    Decode, SessionId,
+    frame::{self, LENGTH_SIZE},
+    record::ConnectRequest,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{Conn, End, Ended, words};
+use crate::runtime::{Input, Shared};
+
+/// Bytes a connection without a session may make the server hold.
+pub(super) const BUDGET: usize = 1024;
+
+/// Reads a connection's first bytes and deals with them. Returns the session once there is one: its
+/// answer is in the outbox, and `input` holds what the client sent behind its connect record.
+/// `None` when everything there was to say has been said.
+///
+/// # Errors
+/// Why the connection is to be closed without an answer.
+pub(super) async fn handshake(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+) -> Result<Option<SessionId>, Ended> {
+    loop {
+        if let Some(word) = frame::peek_word(input) {
+            let answer = words::answer(shared, conn, word, stream, input).await?;
+            stream.write_all(answer.as_bytes()).await?;
+            return Ok(None);
+        }
+        if let Some(record) = frame::peek_frame(input, BUDGET - LENGTH_SIZE)? {
+            let length = record.len();
+            let request = ConnectRequest::from_bytes(record).map_err(|_| Ended::BadConnect)?;
+            ask_for_session(shared, conn, &request)?;
+            input.advance(LENGTH_SIZE + length);
+            return session_outcome(conn, stream).await;
+        }
+        receive(conn, stream, input).await?;
+    }
+}
+
+/// Reads more, within the budget.
+pub(super) async fn receive(
+    conn: &Conn,
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+) -> Result<(), Ended> {
+    let room = BUDGET - input.len();
+    input.reserve(room);
+    let mut limited = input.limit(room);
+    tokio::select! {
+        received = stream.read_buf(&mut limited) => match received? {
+            0 => Err(Ended::ByClient),
+            _ => Ok(()),
+        },
+        // Before there is a session, all that is ever said is that time is up.
+        () = conn.outbox.woken() => Err(Ended::ByServer),
+    }
+}
+
+fn ask_for_session(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    request: &ConnectRequest<'_>,
+) -> Result<(), Ended> {
+    let applied = shared.tree.read().last_zxid();
+    if request.last_zxid_seen > applied {
+        // Compat: ZooKeeperServer.processConnectRequest closes without an answer, so that the
+        // client tries a server that has seen as much as it has.
+        return Err(Ended::AheadOfServer { seen: request.last_zxid_seen, applied });
+    }
+    let timeout_ms = shared.session_timeouts().negotiate(request.timeout_ms);
+    let conn = conn.clone();
+    let input = if request.session_id == SessionId::NONE {
+        Input::Open { conn, timeout_ms, read_only: request.read_only }
+    } else {
+        Input::Reopen {
+            conn,
+            session: request.session_id,
+            password: request.passwd.to_vec(),
+            timeout_ms,
+            read_only: request.read_only,
+        }
+    };
+    shared.pipeline.submit_one(shared, input);
+    Ok(())
+}
+
+/// Waits for the pipeline's word. A refusal is sent here; the answer to a session that was opened
+/// stays in the outbox, in front of everything that follows.
+async fn session_outcome(
+    conn: &Arc<Conn>,
+    stream: &mut TcpStream,
+) -> Result<Option<SessionId>, Ended> {
+    loop {
+        conn.outbox.woken().await;
+        if let Some(session) = conn.session() {
+            return Ok(Some(session));
+        }
+        let mut refusal = BytesMut::new();
+        match conn.outbox.take(&mut refusal) {
+            None => {}
+            Some(End::Now) => return Err(Ended::ByServer),
+            Some(End::AfterFlush) => {
+                stream.write_all(&refusal).await?;
+                return Ok(None);
+            }
+        }
+    }
+}

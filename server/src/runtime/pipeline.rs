@@ -1,0 +1,175 @@
+//! The path of a write: prepared, logged, applied, answered.
+//!
+//! Inputs from all connections meet in one inbox. Whoever adds to it then tries to become the
+//! driver: the thread that holds the core takes what is there, steps through it and looks again
+//! before it lets go. So a lone write is prepared on the task that read it, without a hop to
+//! another thread, and under load inputs gather while somebody else drives, which makes batches.
+//!
+//! The log writer is a thread of its own. While it writes and syncs one batch, the next one is
+//! being built; when a batch is durable it comes back as an input, is applied to the tree and
+//! answered. Nothing is applied, answered or seen by a reader before it is durable.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use parking_lot::{Condvar, Mutex};
+use quorate_protocol::{OpCode, SessionId, Xid};
+
+use super::{
+    core::{Core, LoggedBatch},
+    shared::Shared,
+};
+use crate::{net::Conn, request::Request};
+
+/// Something for the pipeline to do.
+pub enum Input {
+    /// A client's write.
+    Write { conn: Arc<Conn>, request: Request, received_us: i64 },
+    /// Something that must be answered behind the writes its connection has in the pipeline.
+    Behind { conn: Arc<Conn>, item: Behind, received_us: i64 },
+    /// A client asks for a new session.
+    Open { conn: Arc<Conn>, timeout_ms: i32, read_only: Option<bool> },
+    /// A client comes back with its session.
+    Reopen {
+        conn: Arc<Conn>,
+        session: SessionId,
+        password: Vec<u8>,
+        timeout_ms: i32,
+        read_only: Option<bool>,
+    },
+    /// A connection has ended.
+    Gone(Arc<Conn>),
+    /// Sessions were heard of at these times.
+    Touched(Vec<(SessionId, i64)>),
+    /// Sessions that were not heard of for too long are to be ended.
+    Expire { now_ms: i64 },
+    /// Containers and TTL nodes whose time has come are to be removed, so many at most.
+    Reap { most: usize },
+    /// A batch is durable.
+    Durable(LoggedBatch),
+    /// A batch could not be written for lack of room, and nothing of it was.
+    NoRoom(LoggedBatch),
+}
+
+/// What can wait behind a connection's writes.
+pub enum Behind {
+    /// A read, executed once the writes before it are applied.
+    Read(Request),
+    /// A reply that is ready, such as the answer to `auth`; with `end` the connection is closed
+    /// behind it.
+    Reply { op: OpCode, xid: Xid, reply: BytesMut, end: bool },
+}
+
+/// The inbox, the core, and the hand-over to the log writer.
+pub struct Pipeline {
+    inbox: Mutex<Vec<Input>>,
+    core: Mutex<Core>,
+    to_log: Mutex<ToLog>,
+    log_has_work: Condvar,
+}
+
+/// What the log writer is to do next.
+pub enum NextBatch {
+    /// Write and sync this.
+    Batch(LoggedBatch),
+    /// Nothing: there is no write under way.
+    Idle,
+    /// End: everything is written.
+    Closed,
+}
+
+#[derive(Default)]
+struct ToLog {
+    batch: Option<LoggedBatch>,
+    /// Empty batches, for their buffers.
+    spare: Vec<LoggedBatch>,
+    closed: bool,
+}
+
+impl Pipeline {
+    /// A pipeline around a core that continues after what recovery found.
+    pub fn new(core: Core) -> Self {
+        Self {
+            inbox: Mutex::default(),
+            core: Mutex::new(core),
+            to_log: Mutex::default(),
+            log_has_work: Condvar::new(),
+        }
+    }
+
+    /// Adds inputs in their order, and drives the core unless somebody does so already.
+    pub fn submit(&self, shared: &Shared, inputs: &mut Vec<Input>) {
+        self.inbox.lock().append(inputs);
+        self.drive(shared);
+    }
+
+    /// As [`Self::submit`], for one input.
+    pub fn submit_one(&self, shared: &Shared, input: Input) {
+        self.inbox.lock().push(input);
+        self.drive(shared);
+    }
+
+    fn drive(&self, shared: &Shared) {
+        let mut inputs = Vec::new();
+        // The holder of the core looks into the inbox once more after it has let go, so inputs
+        // added by somebody who found the core taken are never left lying.
+        while let Some(mut core) = self.core.try_lock() {
+            loop {
+                std::mem::swap(&mut inputs, &mut *self.inbox.lock());
+                if inputs.is_empty() {
+                    break;
+                }
+                core.step(shared, inputs.drain(..));
+                self.hand_over(&mut core);
+            }
+            drop(core);
+            if self.inbox.lock().is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Gives the log writer the batch that was built, if it is waiting for one.
+    fn hand_over(&self, core: &mut Core) {
+        if core.building.is_empty() {
+            return;
+        }
+        let mut to_log = self.to_log.lock();
+        if to_log.batch.is_none() {
+            let next = to_log.spare.pop().unwrap_or_default();
+            to_log.batch = Some(std::mem::replace(&mut core.building, next));
+            drop(to_log);
+            self.log_has_work.notify_one();
+        }
+    }
+
+    /// Looks at the core from outside, between two steps.
+    pub fn with_core<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.core.lock())
+    }
+
+    /// The log writer's wait for a batch, no longer than `patience`.
+    pub fn next_batch(&self, patience: Duration) -> NextBatch {
+        let mut to_log = self.to_log.lock();
+        if to_log.batch.is_none() && !to_log.closed {
+            self.log_has_work.wait_for(&mut to_log, patience);
+        }
+        match to_log.batch.take() {
+            Some(batch) => NextBatch::Batch(batch),
+            None if to_log.closed => NextBatch::Closed,
+            None => NextBatch::Idle,
+        }
+    }
+
+    /// Takes an applied batch back for its buffers.
+    pub fn recycle(&self, mut batch: LoggedBatch) {
+        batch.clear();
+        self.to_log.lock().spare.push(batch);
+    }
+
+    /// Lets the log writer end once it has written what it was given.
+    pub fn close(&self) {
+        self.to_log.lock().closed = true;
+        self.log_has_work.notify_one();
+    }
+}

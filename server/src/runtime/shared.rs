@@ -1,0 +1,123 @@
+//! What all tasks and threads of a server share.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+};
+
+use parking_lot::RwLock;
+use quorate_protocol::Zxid;
+
+use super::{clock::Clock, pipeline::Pipeline};
+use crate::{
+    admin::{Environment, ServerStats},
+    config::Settings,
+    net::Registry,
+    session::{Passwords, TimeoutRange},
+    tree::{ReapLimits, Tree},
+    watch::WatchTable,
+};
+
+/// Containers and TTL nodes looked at in one go while the tree is locked.
+const REAP_LOOK_AT: usize = 10_000;
+
+/// A running server, as its parts see it.
+pub struct Shared {
+    /// What it was told to do.
+    pub settings: Settings,
+    /// Where clients connect to.
+    pub client_address: SocketAddr,
+    /// Its time.
+    pub clock: Clock,
+    /// The replicated state. Written to by the pipeline, for a bounded number of transactions at a
+    /// time, and by the checkpointer, for a bounded number of slots.
+    pub tree: RwLock<Tree>,
+    /// Who wants to know of changes.
+    pub watches: WatchTable,
+    /// The clients.
+    pub conns: Registry,
+    /// The path of writes.
+    pub pipeline: Pipeline,
+    /// What proves that a session is a client's own.
+    pub passwords: Passwords,
+    /// Its own numbers.
+    pub stats: ServerStats,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Where the next look for outdated nodes begins.
+    pub reap_from: AtomicU32,
+    /// How far the log has outgrown the checkpoint.
+    pub backlog: Backlog,
+}
+
+/// What a start would have to replay: the log behind the newest checkpoint.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    transactions: AtomicU64,
+    bytes: AtomicU64,
+    checkpoint: AtomicI64,
+}
+
+impl Backlog {
+    /// After recovery: the newest checkpoint, and what was replayed behind it.
+    pub fn new(checkpoint: Zxid, transactions: u64) -> Self {
+        Self { transactions: transactions.into(), bytes: 0.into(), checkpoint: checkpoint.0.into() }
+    }
+
+    /// A batch was logged.
+    pub fn grew(&self, transactions: u64, bytes: u64) {
+        self.transactions.fetch_add(transactions, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A checkpoint begins: what is logged from now on counts for the next one. Returns the
+    /// transactions and bytes there were.
+    pub fn begin_checkpoint(&self) -> (u64, u64) {
+        (self.transactions.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
+    }
+
+    /// The checkpoint that was begun is durable.
+    pub fn checkpointed(&self, zxid: Zxid) {
+        self.checkpoint.store(zxid.0, Ordering::Release);
+    }
+
+    /// The newest durable checkpoint.
+    pub fn checkpoint(&self) -> Zxid {
+        Zxid(self.checkpoint.load(Ordering::Acquire))
+    }
+
+    /// Transactions behind it.
+    pub fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of log behind it.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    /// Which session timeouts are granted.
+    pub fn session_timeouts(&self) -> TimeoutRange {
+        let ms = |limit: std::time::Duration| i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        let sessions = &self.settings.sessions;
+        TimeoutRange { min_ms: ms(sessions.min_timeout), max_ms: ms(sessions.max_timeout) }
+    }
+
+    /// Paths of containers and TTL nodes whose time has come, `most` of them at most. Goes on
+    /// where the last call ended.
+    pub fn outdated_nodes(&self, tree: &Tree, wall_ms: i64, most: usize) -> Vec<String> {
+        let Some(settings) = &self.settings.containers else { return Vec::new() };
+        let never_used = settings.max_never_used.unwrap_or_default().as_millis();
+        let limits = ReapLimits {
+            look_at: REAP_LOOK_AT,
+            find: most,
+            never_used_ms: i64::try_from(never_used).unwrap_or(i64::MAX),
+        };
+        let from = self.reap_from.load(Ordering::Relaxed);
+        let found = tree.expired_containers(from, wall_ms, &limits);
+        self.reap_from.store(found.next.unwrap_or(0), Ordering::Relaxed);
+        found.paths
+    }
+}

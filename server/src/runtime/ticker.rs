@@ -1,0 +1,95 @@
+//! What happens by time: sessions expire, silent and stuck connections are cut off, outdated nodes
+//! are removed. One task looks at everything each half tick; nothing has a timer of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{pipeline::Input, shared::Shared};
+use crate::{
+    config::ContainerSettings,
+    net::{Conn, End},
+};
+
+/// How often the ticker looks, at least and at most.
+const PERIOD: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// Bytes in an outbox above which its connection is cut off: a client that watches more than it
+/// reads.
+const OUTBOX_MAX: usize = 64 << 20;
+
+/// Runs until `stop`.
+pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    let period = (shared.settings.sessions.tick / 2).clamp(PERIOD.0, PERIOD.1);
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reaper = shared.settings.containers.as_ref().map(Reaper::new);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let now_ms = shared.clock.now_ms();
+        let conns = shared.conns.all();
+        // Reported before anything expires: who was heard of since the last tick is alive.
+        let touched: Vec<_> = conns.iter().filter_map(|conn| conn.touched()).collect();
+        let mut inputs = vec![Input::Touched(touched), Input::Expire { now_ms }];
+        inputs.extend(reaper.as_mut().and_then(|reaper| reaper.tick(Instant::now())));
+        shared.pipeline.submit(&shared, &mut inputs);
+        for conn in conns {
+            if let Some(reason) = overdue(&shared, &conn, now_ms) {
+                debug!(conn = conn.id.0, remote = %conn.stats.remote, reason, "connection cut off");
+                conn.outbox.end(End::Now);
+            }
+        }
+    }
+}
+
+/// Why a connection is to be cut off, if it is.
+fn overdue(shared: &Shared, conn: &Conn, now_ms: i64) -> Option<&'static str> {
+    let settings = &shared.settings.clients;
+    let silent_ms = now_ms - conn.last_heard_ms();
+    let millis = |limit: Duration| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+    let stuck = |since: i64| now_ms - since > millis(settings.slow_reader_timeout);
+    if conn.session().is_none() {
+        (silent_ms > millis(settings.sessionless_timeout)).then_some("no session in time")
+    } else if silent_ms > i64::from(conn.stats.timeout_ms()) {
+        Some("silent for its session's timeout")
+    } else if conn.outbox.len() > OUTBOX_MAX {
+        Some("too much waits for it")
+    } else {
+        conn.blocked_since_ms().is_some_and(stuck).then_some("does not take what waits for it")
+    }
+}
+
+/// When to look for outdated nodes, and how many may be removed.
+struct Reaper {
+    check_interval: Duration,
+    /// How many may be removed in one look, so that a minute's looks keep to the limit.
+    most: usize,
+    next: Instant,
+}
+
+impl Reaper {
+    fn new(settings: &ContainerSettings) -> Self {
+        let looks_per_minute = 60.0 / settings.check_interval.as_secs_f64().clamp(0.001, 60.0);
+        let most = (f64::from(settings.max_per_minute) / looks_per_minute).ceil();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let most = most as usize;
+        Self {
+            check_interval: settings.check_interval,
+            most,
+            next: Instant::now() + settings.check_interval,
+        }
+    }
+
+    fn tick(&mut self, now: Instant) -> Option<Input> {
+        if now < self.next {
+            return None;
+        }
+        self.next = now + self.check_interval;
+        Some(Input::Reap { most: self.most })
+    }
+}
