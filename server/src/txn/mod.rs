@@ -140,6 +140,9 @@ pub(crate) mod tests {
     /// length as an `int`.
     const REAL: &[u8] = include_bytes!("testdata/zookeeper-3.9.5.txns");
 
+    /// What that server held after transaction 0x38: path, the fields of `Stat`, and data.
+    pub(crate) const REAL_NODES: &str = include_str!("testdata/zookeeper-3.9.5.nodes");
+
     /// The transactions of a real log in order.
     pub(crate) fn real_log() -> impl Iterator<Item = &'static [u8]> {
         let mut input = Decoder::new(REAL);
