@@ -159,12 +159,13 @@ impl Tree {
                 Ok(None)
             }
             Txn::CloseSession(close) => {
+                // A node that does not fit (see `misfit`) does not keep the session alive.
                 for path in close.paths() {
-                    self.delete(header, &path, sink)?;
+                    _ = self.delete(header, &path, sink);
                 }
                 // Records of old servers list nothing.
                 for path in self.ephemerals(header.client_id) {
-                    self.delete(header, &path, sink)?;
+                    _ = self.delete(header, &path, sink);
                 }
                 self.sessions.remove(&header.client_id);
                 Ok(None)

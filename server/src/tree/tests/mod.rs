@@ -1,6 +1,7 @@
 //! The tree against a real server's log, against a plain model, and its checkpoints.
 
 mod model;
+mod rules;
 
 use proptest::prelude::*;
 use quorate_protocol::Decode;
