@@ -67,9 +67,10 @@ fn main() {
             });
         }
     };
+    let before = resident();
     report("set", count, || set_all(&mut tree));
-    let bytes = (resident() - empty) as f64;
-    println!("memory after sets    {:9.1} MB (with {count} paths to choose from)", bytes / 1e6);
+    let bytes = resident().saturating_sub(before) as f64;
+    println!("memory more           {:9.1} MB", bytes / 1e6);
 
     let (mut head, mut slots) = (Vec::new(), Vec::new());
     report("checkpoint", nodes, || {

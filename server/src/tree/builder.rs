@@ -13,7 +13,6 @@ use super::{
     digest::{ContentCrc, resume},
     node, packed,
     slab::Record,
-    store::Slot,
 };
 
 /// Why a checkpoint is none.
@@ -122,7 +121,7 @@ impl TreeBuilder {
         let image =
             Image::from_bytes(image).map_err(|source| BuildError::Image { slot, source })?;
         tree.store.slots.skip_to(slot);
-        tree.store.push(image.packed, image.parent, image.digest, image.extra);
+        tree.store.push(image.packed, &image.node, image.parent, image.extra);
         let acl = image.node.facts.acl;
         if !tree.acls.contains(acl) {
             return Err(BuildError::Acl { number: acl.0 });
@@ -138,7 +137,7 @@ impl TreeBuilder {
             tree.add_to_index(slot, hash);
         }
         tree.nodes += 1;
-        tree.digest = tree.digest.wrapping_add(image.digest.into());
+        tree.digest = tree.digest.wrapping_add(image.node.digest.into());
         Ok(())
     }
 
@@ -189,7 +188,7 @@ pub(super) fn verify_digests(tree: &Tree) -> Result<(), BuildError> {
     let mut nodes = 0;
     for slot in tree.subtree(ROOT) {
         nodes += 1;
-        let Slot { parent, digest, .. } = *tree.store.slots.get(slot);
+        let parent = tree.store.slots.get(slot).parent;
         while parents.last().is_some_and(|(above, _)| *above != parent) {
             parents.pop();
         }
@@ -206,7 +205,7 @@ pub(super) fn verify_digests(tree: &Tree) -> Result<(), BuildError> {
             ContentCrc::Counted(resume(path_crc, node.data.unwrap_or_default()))
         };
         let kept = tree.store.own_extra(slot).is_none_or(|extra| extra.content == content);
-        if !kept || tree.store.computed_digest(slot, content) != digest {
+        if !kept || tree.store.computed_digest(slot, content) != node.digest {
             return Err(BuildError::Digest { path: tree.path_of(slot) });
         }
     }

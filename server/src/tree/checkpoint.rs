@@ -10,7 +10,7 @@
 //! Image of a slot, integers big-endian:
 //!
 //! ```text
-//! parent's slot: u32 | node's digest: u32 | has extra: u8 | [extra] | packed bytes
+//! parent's slot: u32 | has extra: u8 | [extra] | packed bytes
 //! extra: create count: i32 | aversion: i32 | pzxid: i64 | content counted: u8 | content CRC: u32
 //!        | kind: u8 (0 persistent, 1 ephemeral, 2 container, 3 TTL) | session or milliseconds: i64
 //! ```
@@ -188,13 +188,11 @@ pub(super) fn image(store: &Store, slot: u32) -> Option<Box<[u8]>> {
     if !store.slots.is_used(slot) {
         return None;
     }
-    let place = store.slots.get(slot);
     let bytes = store.bytes(slot);
     let packed = &bytes[..store.packed(slot).length];
     let extra = store.own_extra(slot);
-    let mut image = Vec::with_capacity(9 + extra.map_or(0, |_| 30) + packed.len());
-    image.put_u32(place.parent);
-    image.put_u32(place.digest);
+    let mut image = Vec::with_capacity(5 + extra.map_or(0, |_| 30) + packed.len());
+    image.put_u32(store.slots.get(slot).parent);
     image.put_u8(extra.is_some().into());
     if let Some(extra) = extra {
         put_extra(extra, &mut image);
@@ -226,7 +224,6 @@ fn put_extra(extra: &Extra, image: &mut Vec<u8>) {
 /// A slot's image taken apart.
 pub(super) struct Image<'a> {
     pub(super) parent: u32,
-    pub(super) digest: u32,
     pub(super) extra: Option<Extra>,
     pub(super) node: Packed<'a>,
     pub(super) packed: &'a [u8],
@@ -235,13 +232,12 @@ pub(super) struct Image<'a> {
 impl<'a> Decode<'a> for Image<'a> {
     fn decode(input: &mut Decoder<'a>) -> Result<Self, DecodeError> {
         let parent = input.int()?.cast_unsigned();
-        let digest = input.int()?.cast_unsigned();
         let extra = if input.boolean()? { Some(decode_extra(input)?) } else { None };
         let packed = input.rest();
         let node = Packed::read(packed)
             .filter(|node| node.length == packed.len() && std::str::from_utf8(node.name).is_ok())
             .ok_or(DecodeError::BadValue { field: "packed node", value: 0 })?;
-        Ok(Self { parent, digest, extra, node, packed })
+        Ok(Self { parent, extra, node, packed })
     }
 }
 

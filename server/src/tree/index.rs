@@ -6,11 +6,14 @@ use foldhash::{SharedSeed, fast::FoldHasher};
 use hashbrown::HashTable;
 
 /// A table that grows moves all it holds. So there are many, each of which is moved in a fraction
-/// of a millisecond, and at different times.
+/// of a millisecond. The last gets twice the share of the first, so that they grow at different
+/// times, and the room they keep in all is in proportion to the nodes, not to a power of two.
 const SHARDS: usize = 1024;
+/// How many parts the hashes are cut into, to be dealt out to the shards.
+const PARTS: usize = 1 << 16;
 
 /// Slot numbers by the hash of parent and name. The names themselves are not kept here: 5 bytes
-/// a node and load factor.
+/// a node, and what tables keep free.
 #[derive(Debug, Clone)]
 pub(super) struct Index {
     shards: Vec<HashTable<u32>>,
@@ -55,10 +58,13 @@ impl Index {
             .remove();
     }
 
-    /// Makes room for `nodes` in all.
+    /// Makes room for about `nodes` in all.
     pub(super) fn reserve(&mut self, nodes: usize) {
-        for shard in &mut self.shards {
-            shard.reserve(nodes / SHARDS, |_| unreachable!("nothing to move in an empty table"));
+        let mut parts = [0; SHARDS];
+        (0..PARTS).for_each(|part| parts[shard_of_part(part)] += 1);
+        for (shard, parts) in self.shards.iter_mut().zip(parts) {
+            let share = nodes * parts / PARTS;
+            shard.reserve(share, |_| unreachable!("nothing to move in an empty table"));
         }
     }
 }
@@ -70,7 +76,27 @@ fn hash(seed: &SharedSeed, parent: u32, name: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Bits that the table inside a shard looks at last: it takes the lowest and the 7 highest.
+/// The shard of a hash.
 fn shard(hash: u64) -> usize {
-    usize::try_from(hash >> 40).expect("24 bits") % SHARDS
+    // Bits that the table inside a shard looks at last: it takes the lowest and the 7 highest.
+    shard_of_part(usize::try_from(hash >> 40).expect("24 bits") % PARTS)
+}
+
+/// Bends the straight line from parts to shards so that it is twice as steep at its beginning.
+fn shard_of_part(part: usize) -> usize {
+    let bent = part + part * (PARTS - part) / PARTS * 11 / 32;
+    bent * SHARDS / PARTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_shard_has_twice_the_share_of_the_first() {
+        let mut parts = vec![0; SHARDS];
+        (0..PARTS).for_each(|part| parts[shard_of_part(part)] += 1);
+        assert!((46..=50).contains(&parts[0]) && (94..=98).contains(&parts[SHARDS - 1]));
+        assert!(parts.windows(2).all(|pair| pair[1] + 3 >= pair[0]));
+    }
 }

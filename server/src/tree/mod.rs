@@ -10,7 +10,7 @@
 //! [`Tree::apply`], the checkpoint writer the `checkpoint_*` methods; [`TreeBuilder`] makes a tree
 //! of a checkpoint.
 //!
-//! Memory is the design. A node is a *slot* of 24 bytes (`store`, `slab`) and a *block* (`blocks`)
+//! Memory is the design. A node is a *slot* of 20 bytes (`store`, `slab`) and a *block* (`blocks`)
 //! with its name, numbers and data packed together (`packed`); what only few nodes need is in an
 //! *extra*. Nodes are found by (parent slot, name) in an `index` that does not repeat the names.
 //! Slots are also the unit of checkpoints. Nothing walks the tree by recursion: a path of a
@@ -251,7 +251,7 @@ impl Tree {
 
     /// Replaces a node's digest, in the tree's too.
     fn set_digest(&mut self, slot: u32, digest: u32) {
-        let old = std::mem::replace(&mut self.store.slots.get_mut(slot).digest, digest);
+        let old = self.store.set_digest(slot, digest);
         self.digest = self.digest.wrapping_sub(old.into()).wrapping_add(digest.into());
     }
 

@@ -152,7 +152,7 @@ impl<'a> Node<'a> {
 
     /// Its share in the tree's digest.
     pub fn digest(&self) -> u32 {
-        self.tree.store.slots.get(self.slot).digest
+        self.packed.digest
     }
 
     /// What its digest begins with. `path` must be its own: without children there is nothing kept

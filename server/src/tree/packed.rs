@@ -1,12 +1,13 @@
 //! A node's name, numbers, and data as one string of bytes.
 //!
 //! ```text
-//! name length | name | flags | czxid | ctime | [mzxid - czxid | mtime - ctime | version] | [acl] | [data length | data]
+//! digest | name length | name | flags | czxid | ctime | [mzxid - czxid | mtime - ctime | version] | [acl] | [data length | data]
 //! ```
 //!
-//! Numbers are varints (seven bits to a byte, lowest first), those that can be negative zigzagged.
-//! Flags say which of the bracketed parts are there. A node that was never written to and is open
-//! to all needs 15 bytes of numbers. The same bytes are in memory and in the checkpoint.
+//! The digest, the node's share in the tree's, is a `u32`. The other numbers are varints (seven
+//! bits to a byte, lowest first), those that can be negative zigzagged. Flags say which of the
+//! bracketed parts are there. A node that was never written to and is open to all needs 19 bytes
+//! beside name and data. The same bytes are in memory and in the checkpoint.
 
 use quorate_protocol::Zxid;
 
@@ -19,6 +20,12 @@ const GUARDED: u8 = 2;
 /// The data is not null.
 const DATA: u8 = 4;
 
+/// Bytes of the digest, which is in front so that it can be replaced alone.
+const DIGEST: usize = 4;
+/// What a node usually grows by when it is first written to. Room is left for that, or every such
+/// node would have to move, and leave a hole that only a new node fits into.
+const FIRST_WRITE: usize = 8;
+
 /// The numbers every node has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Facts {
@@ -30,9 +37,16 @@ pub(super) struct Facts {
     pub(super) acl: AclId,
 }
 
+impl Facts {
+    fn is_modified(&self) -> bool {
+        (self.mzxid, self.mtime, self.version) != (self.czxid, self.ctime, 0)
+    }
+}
+
 /// A node's packed bytes taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Packed<'a> {
+    pub(super) digest: u32,
     pub(super) name: &'a [u8],
     pub(super) facts: Facts,
     pub(super) data: Option<&'a [u8]>,
@@ -40,15 +54,32 @@ pub(super) struct Packed<'a> {
     pub(super) length: usize,
 }
 
-/// The name at the beginning of packed bytes.
+/// The digest in packed bytes.
+pub(super) fn digest(bytes: &[u8]) -> u32 {
+    let digest = bytes.first_chunk::<DIGEST>().expect("written by Packer");
+    u32::from_be_bytes(*digest)
+}
+
+/// Replaces the digest in packed bytes.
+pub(super) fn set_digest(bytes: &mut [u8], digest: u32) {
+    bytes[..DIGEST].copy_from_slice(&digest.to_be_bytes());
+}
+
+/// The name in packed bytes.
 pub(super) fn name(bytes: &[u8]) -> &[u8] {
-    read_name(&mut Reader { bytes, at: 0 }).expect("written by Packer")
+    read_name(&mut Reader { bytes, at: DIGEST }).expect("written by Packer")
+}
+
+/// Bytes of the block that `length` packed bytes should have.
+pub(super) fn room(length: usize, facts: &Facts) -> usize {
+    length + if facts.is_modified() { 0 } else { FIRST_WRITE }
 }
 
 impl<'a> Packed<'a> {
     /// Takes apart what [`Packer`] wrote; `None` if it did not.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Reader { bytes, at: 0 };
+        let digest = digest(input.take(DIGEST)?);
         let name = read_name(&mut input)?;
         let flags = input.byte()?;
         if flags & !(MODIFIED | GUARDED | DATA) != 0 {
@@ -75,7 +106,7 @@ impl<'a> Packed<'a> {
         };
         let (czxid, mzxid) = (Zxid(czxid), Zxid(mzxid));
         let facts = Facts { czxid, ctime, mzxid, mtime, version, acl };
-        Some(Self { name, facts, data, length: input.at })
+        Some(Self { digest, name, facts, data, length: input.at })
     }
 }
 
@@ -134,9 +165,8 @@ impl<'a> Packer<'a> {
         let mut packer = Self { numbers: [0; 64], end: 1, data: data.unwrap_or_default() };
         packer.put_varint(facts.czxid.0.cast_unsigned());
         packer.put_varint(facts.ctime.cast_unsigned());
-        let as_new = Facts { mzxid: facts.czxid, mtime: facts.ctime, version: 0, ..*facts };
         let mut flags = 0;
-        if *facts != as_new {
+        if facts.is_modified() {
             flags |= MODIFIED;
             packer.put_varint(facts.mzxid.0.wrapping_sub(facts.czxid.0).cast_unsigned());
             packer.put_zigzag(facts.mtime.wrapping_sub(facts.ctime));
@@ -154,22 +184,23 @@ impl<'a> Packer<'a> {
         packer
     }
 
-    /// How many bytes [`Self::write`] and [`Self::write_behind_name`] need in all.
+    /// How many bytes it takes with a name of this length.
     pub(super) fn length(&self, name: usize) -> usize {
         name_end(name) + self.end + self.data.len()
     }
 
-    /// Writes everything.
+    /// Writes everything, with a digest of 0.
     pub(super) fn write(&self, name: &[u8], out: &mut [u8]) {
         let mut length = Self { numbers: [0; 64], end: 0, data: &[] };
         length.put_varint(name.len() as u64);
-        let (head, behind) = out.split_at_mut(length.end);
+        set_digest(out, 0);
+        let (head, behind) = out[DIGEST..].split_at_mut(length.end);
         head.copy_from_slice(&length.numbers[..length.end]);
         behind[..name.len()].copy_from_slice(name);
         self.write_behind_name(name.len(), out);
     }
 
-    /// Writes everything but the name, which stands in `out` already.
+    /// Writes everything but digest and name, which stand in `out` already.
     pub(super) fn write_behind_name(&self, name: usize, out: &mut [u8]) {
         let out = &mut out[name_end(name)..];
         out[..self.end].copy_from_slice(&self.numbers[..self.end]);
@@ -194,10 +225,10 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// Bytes of a name and its length.
+/// Bytes of digest, name, and its length.
 fn name_end(name: usize) -> usize {
     let bits = usize::BITS - (name | 1).leading_zeros();
-    bits.div_ceil(7) as usize + name
+    DIGEST + bits.div_ceil(7) as usize + name
 }
 
 #[cfg(test)]
@@ -219,8 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn a_new_open_node_has_15_bytes_beside_name_and_data() {
-        assert_eq!(pack(&[b'n'; 20], &new_node(), Some(&[b'd'; 128])).len(), 20 + 128 + 15);
+    fn a_new_open_node_has_19_bytes_beside_name_and_data() {
+        assert_eq!(pack(&[b'n'; 20], &new_node(), Some(&[b'd'; 128])).len(), 20 + 128 + 19);
     }
 
     proptest! {
@@ -247,9 +278,10 @@ mod tests {
                 prop_assert_eq!(Packed::read(&bytes[..cut]), None);
             }
             bytes.extend_from_slice(b"behind");
-            let expected = Packed { name: &name, facts, data: data.as_deref(), length };
+            super::set_digest(&mut bytes, 77);
+            let expected = Packed { digest: 77, name: &name, facts, data: data.as_deref(), length };
             prop_assert_eq!(Packed::read(&bytes), Some(expected));
-            prop_assert_eq!(super::name(&bytes), &name);
+            prop_assert_eq!((super::digest(&bytes), super::name(&bytes)), (77, &name[..]));
         }
     }
 }

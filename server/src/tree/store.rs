@@ -1,7 +1,7 @@
 //! Where nodes are kept: a slot each, a block for the packed bytes, and an extra for the few that
 //! are more than a leaf.
 //!
-//! A leaf that nobody treated specially costs its slot of 24 bytes and its block. This module keeps
+//! A leaf that nobody treated specially costs its slot of 20 bytes and its block. This module keeps
 //! the pieces together; it knows no paths and no rules.
 
 use quorate_protocol::Zxid;
@@ -10,7 +10,7 @@ use super::{
     blocks::{BlockId, Blocks},
     digest::{ContentCrc, DigestParts, node_digest},
     node::NodeKind,
-    packed::{Facts, Packed, Packer},
+    packed::{self, Facts, Packed, Packer},
     slab::{NIL, Record, Slab},
 };
 
@@ -25,13 +25,11 @@ pub(super) struct Slot {
     pub(super) next: u32,
     /// NIL for a leaf with nothing special.
     pub(super) extra: u32,
-    /// The node's digest as it stands in the tree's.
-    pub(super) digest: u32,
 }
 
 impl Record for Slot {
     fn vacant(next: u32) -> Self {
-        Self { block: BlockId::NONE, parent: NIL, previous: NIL, next, extra: NIL, digest: 0 }
+        Self { block: BlockId::NONE, parent: NIL, previous: NIL, next, extra: NIL }
     }
 
     fn next_vacant(&self) -> Option<u32> {
@@ -118,17 +116,25 @@ impl Store {
     /// Stores a node that is linked to nothing yet.
     pub(super) fn insert(&mut self, name: &[u8], facts: &Facts, data: Option<&[u8]>) -> u32 {
         let packer = Packer::new(facts, data);
-        let block = self.blocks.allocate(packer.length(name.len()));
+        let room = packed::room(packer.length(name.len()), facts);
+        let block = self.blocks.allocate(room);
         packer.write(name, self.blocks.get_mut(block));
         self.slots.insert(Slot { block, ..Slot::vacant(NIL) })
     }
 
-    /// Puts a node's packed bytes behind all others, linked to its parent in one direction only.
-    pub(super) fn push(&mut self, packed: &[u8], parent: u32, digest: u32, extra: Option<Extra>) {
-        let block = self.blocks.allocate(packed.len());
-        self.blocks.get_mut(block)[..packed.len()].copy_from_slice(packed);
+    /// Puts a node behind all others, linked to its parent in one direction only. `bytes` is what
+    /// `node` was read from.
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        node: &Packed<'_>,
+        parent: u32,
+        extra: Option<Extra>,
+    ) {
+        let block = self.blocks.allocate(packed::room(node.length, &node.facts));
+        self.blocks.get_mut(block)[..node.length].copy_from_slice(&bytes[..node.length]);
         let extra = extra.map_or(NIL, |extra| self.extras.insert(ExtraPlace::Used(extra)));
-        self.slots.push(Slot { block, parent, extra, digest, ..Slot::vacant(NIL) });
+        self.slots.push(Slot { block, parent, extra, ..Slot::vacant(NIL) });
     }
 
     /// Removes a node that is linked to nothing any more.
@@ -141,21 +147,31 @@ impl Store {
         self.slots.remove(slot);
     }
 
-    /// Replaces all of a node's packed bytes but its name.
+    /// Replaces all of a node's packed bytes but digest and name.
     pub(super) fn rewrite(&mut self, slot: u32, facts: &Facts, data: Option<&[u8]>) {
         let packer = Packer::new(facts, data);
         let old = self.slots.get(slot).block;
-        let name = super::packed::name(self.blocks.get(old));
-        let length = packer.length(name.len());
-        if self.blocks.fits(old, length) {
+        let bytes = self.blocks.get(old);
+        let name = packed::name(bytes);
+        let room = packed::room(packer.length(name.len()), facts);
+        if self.blocks.fits(old, room) {
             packer.write_behind_name(name.len(), self.blocks.get_mut(old));
             return;
         }
-        let name = name.to_vec();
-        let new = self.blocks.allocate(length);
+        let (name, digest) = (name.to_vec(), packed::digest(bytes));
+        let new = self.blocks.allocate(room);
         packer.write(&name, self.blocks.get_mut(new));
         self.blocks.free(old);
         self.slots.get_mut(slot).block = new;
+        self.set_digest(slot, digest);
+    }
+
+    /// Replaces a node's share in the tree's digest and returns what it was.
+    pub(super) fn set_digest(&mut self, slot: u32, digest: u32) -> u32 {
+        let bytes = self.blocks.get_mut(self.slots.get(slot).block);
+        let old = packed::digest(bytes);
+        packed::set_digest(bytes, digest);
+        old
     }
 
     /// A node's packed bytes; there may be more behind them.
