@@ -2,8 +2,11 @@
 
     PEER_CFG='extendedTypesEnabled=true\\nenforceQuota=true\\nreconfigEnabled=true' peer-zookeeper start DIR 1 PORT
     python3 record.py PORT DIR/data1 zookeeper-3.9.5.requests
+    python3 record.py PORT DIR/data1 zookeeper-3.9.5.random.requests SEED COUNT
+
+What is random keeps clear of what ZooKeeper gets wrong under load: `/` and ACLs written while other requests are outstanding.
 """
-import base64, glob, hashlib, socket, struct, sys
+import base64, glob, hashlib, random, socket, struct, sys
 
 PORT, DATA, OUT = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 i32 = lambda n: struct.pack('>i', n)
@@ -279,7 +282,51 @@ def scenario(rec):
     f = Conn(rec, 4000)
     f.do(-11)
 
+R = random.Random(0)
+GUARD = acl([(1, 'world', 'anyone'), (31, 'digest', 'x:y')])
+def random_path():
+    k = R.random()
+    if k < .8: return '/' + '/'.join(R.choice('abc') for _ in range(R.randint(1, 4)))
+    if k < .9: return '/' + R.choice('abc') + '/s-000000000%d' % R.randint(0, 5)
+    return R.choice(['/', '/zookeeper/a', '/zookeeper/b', '/zookeeper', '//', '/a/', '/a//b', '', 'a', '/a/.', '/a\x7f'])
+def random_data(): return R.choice([None, b'', b'x', bytes(R.randrange(256) for _ in range(R.randint(0, 40)))])
+def random_version(): return R.choice([-1, -1, -1, -1, 0, 1, 2])
+def random_write(alone, burst):
+    while True:
+        k = R.random()
+        p = random_path()
+        if burst and p == '/': continue
+        if k < .45:
+            flags = R.choice([0, 0, 0, 1, 2, 3, 9 if alone else 0])
+            a = OPEN if burst or R.random() < .9 else R.choice([GUARD, acl([]), acl([(31, 'auth', '')])])
+            return R.choice([CREATE, CREATE, CREATE2]), create(p + ('/s-' if flags in (2, 3) else ''), random_data(), a, flags)
+        if k < .5: return CONT, create(p, random_data(), OPEN, 4)
+        if k < .55: return TTL, ttl(p, random_data(), OPEN, R.choice([5, 6]), R.choice([1000000, 2000000, 0, -1, 1 << 40, 0xffffffffff]))
+        if k < .72: return DELETE, delete(p, random_version())
+        if k < .95: return SET, setd(p, random_data(), random_version())
+        if not alone: return CHECK, check(p, random_version())
+        if not burst: return SETACL, seta(p, R.choice([OPEN, OPEN, GUARD]), random_version())
+def random_request(burst):
+    if R.random() < .25: return MULTI, multi(*[random_write(False, burst) for _ in range(R.randint(0, 6))])
+    return random_write(True, burst)
+def random_scenario(rec, count):
+    conns = [Conn(rec) for _ in range(4)]
+    conns[0].auth('x', 'z')
+    while len(rec.requests) < count:
+        i = R.randrange(4)
+        k = R.random()
+        if k < .02:
+            conns[i].do(-11)
+            conns[i] = Conn(rec)
+            if R.random() < .5: conns[i].auth('u', 'v')
+        elif k < .6: conns[i].do(*random_request(False))
+        else: conns[i].burst(*[random_request(True) for _ in range(R.randint(2, 30))])
+
 rec = Recorder()
 skip = len(rec.txns())
-scenario(rec)
+if len(sys.argv) > 4:
+    R.seed(int(sys.argv[4]))
+    random_scenario(rec, int(sys.argv[5]))
+else:
+    scenario(rec)
 rec.write(skip)

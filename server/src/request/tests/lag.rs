@@ -214,4 +214,41 @@ proptest! {
         late.apply_all();
         prop_assert!(late.preparer.is_settled());
     }
+
+    #[test]
+    fn a_failed_multi_leaves_no_trace(
+        before in prop::collection::vec(write(), 0..20),
+        ops in prop::collection::vec(op(), 0..6),
+        after in prop::collection::vec(write(), 1..20),
+        applied in 0..20usize,
+    ) {
+        let failing = Op::Check { path: "/none/such".to_owned(), version: -1 };
+        let multi = What::Multi(ops.into_iter().chain([failing.clone()]).collect());
+        let [mut one, mut other] = [multi, What::Multi(vec![failing])].map(|failing| {
+            let mut server = Server::new(all_on());
+            let mut sessions = Sessions::default();
+            let opened = (0..3).map(|session| Write { session, what: What::Open });
+            for write in opened.chain(before.iter().cloned()) {
+                server.prepare(&write.request(&mut sessions), NOW_MS).unwrap();
+            }
+            for _ in 0..applied.min(server.waiting.len()) {
+                server.apply();
+            }
+            let failing = Write { session: 0, what: failing }.request(&mut sessions);
+            server.prepare(&failing, NOW_MS).unwrap();
+            (server, sessions)
+        });
+        for write in &after {
+            let [one, other] = [&mut one, &mut other].map(|(server, sessions)| {
+                server.prepare(&write.request(sessions), NOW_MS)
+            });
+            prop_assert_eq!(one, other);
+        }
+        let [one, other] = [one, other].map(|(mut server, _)| {
+            server.apply_all();
+            server
+        });
+        prop_assert_eq!(one.tree.digest(), other.tree.digest());
+        prop_assert!(one.preparer.is_settled());
+    }
 }

@@ -1,5 +1,6 @@
 //! Preparing, applying and answering together.
 
+mod edges;
 mod lag;
 mod recorded;
 mod refusals;

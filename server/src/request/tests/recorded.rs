@@ -5,7 +5,8 @@ use super::*;
 use crate::txn::{CloseSessionTxn, TxnDigest};
 
 /// Requests with what Apache ZooKeeper 3.9.5 logged and answered, by `testdata/record.py`.
-const RECORDED: &str = include_str!("../testdata/zookeeper-3.9.5.requests");
+const SCRIPTED: &str = include_str!("../testdata/zookeeper-3.9.5.requests");
+const RANDOM: &str = include_str!("../testdata/zookeeper-3.9.5.random.requests");
 
 struct Recorded {
     /// Whether everything before it was applied when it was prepared.
@@ -17,10 +18,10 @@ struct Recorded {
     reply: Option<Vec<u8>>,
 }
 
-fn recorded() -> Vec<Recorded> {
+fn recorded(text: &str) -> Vec<Recorded> {
     let mut all: Vec<Recorded> = Vec::new();
     let mut settled = false;
-    for line in RECORDED.lines() {
+    for line in text.lines() {
         let words: Vec<&str> = line.split(' ').collect();
         match words[0] {
             "settle" => settled = true,
@@ -73,10 +74,10 @@ fn unhex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
 }
 
-fn replay(lag: usize) {
+fn replay(text: &str, lag: usize) {
     let mut server = Server::new(all_on());
     let mut expected = VecDeque::new();
-    for Recorded { settled, request, txn, wrong_digest, reply } in recorded() {
+    for Recorded { settled, request, txn, wrong_digest, reply } in recorded(text) {
         while settled && !server.waiting.is_empty() {
             check_reply(&mut server, expected.pop_front().unwrap());
         }
@@ -108,17 +109,20 @@ fn check_reply(server: &mut Server, (request, reply): (Request, Option<Vec<u8>>)
 
 #[test]
 fn applied_at_once() {
-    replay(0);
+    replay(SCRIPTED, 0);
+    replay(RANDOM, 0);
 }
 
 #[test]
 fn some_outstanding() {
     for lag in 1..10 {
-        replay(lag);
+        replay(SCRIPTED, lag);
+        replay(RANDOM, lag);
     }
 }
 
 #[test]
 fn all_outstanding() {
-    replay(usize::MAX);
+    replay(SCRIPTED, usize::MAX);
+    replay(RANDOM, usize::MAX);
 }
