@@ -36,7 +36,8 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Property>, BadEscape> {
     let mut properties = Vec::new();
     while let Some((first, line)) = lines.next() {
         let first = first.trim_start_matches(is_space);
-        if first.is_empty() || first.starts_with(['#', '!']) {
+        // Compat: a backslash alone continues a line that has not begun, so nothing.
+        if first.is_empty() || first == "\\" || first.starts_with(['#', '!']) {
             continue;
         }
         let mut logical = first.to_owned();
@@ -48,8 +49,8 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Property>, BadEscape> {
         let (key, value) = split(&logical);
         let key = unescape(key).ok_or(BadEscape { line })?;
         let value = unescape(value).ok_or(BadEscape { line })?;
-        if !key.trim().is_empty() {
-            let [key, value] = [key, value].map(|text| text.trim().to_owned());
+        if !trim(&key).is_empty() {
+            let [key, value] = [key, value].map(|text| trim(&text).to_owned());
             properties.push(Property { key, value, line });
         }
     }
@@ -58,6 +59,11 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Property>, BadEscape> {
 
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{c}')
+}
+
+/// Compat: what Java's `trim` takes away, which is not all that Unicode calls white space.
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c| c <= ' ')
 }
 
 /// Whether the line ends with a backslash that is not itself escaped.
@@ -151,6 +157,7 @@ mod tests {
         check("a=b\\\\\nc=d", &[("a", "b\\", 1), ("c", "d", 2)]);
         check("a=b\\\n\nc=d", &[("a", "b", 1), ("c", "d", 3)]);
         check("a=b\\", &[("a", "b", 1)]);
+        check("\\\n#a=b\n\\\nc=d", &[("c", "d", 4)]);
     }
 
     #[test]
