@@ -129,13 +129,19 @@ pub(super) fn of_environment(variable: &str) -> Option<String> {
 
 /// The known name that is most like an unknown one, if any is at all.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    most_like(name, all().map(|key| key.name).filter(|name| !name.ends_with('*')))
+}
+
+/// The known variable of the environment that is most like an unknown one, if any is at all.
+pub(super) fn nearest_variable(name: &str) -> Option<String> {
+    most_like(name, all().filter(|key| key.family().is_none()).map(Key::environment))
+}
+
+fn most_like<T: AsRef<str> + Ord>(name: &str, known: impl Iterator<Item = T>) -> Option<T> {
     let wanted = name.to_lowercase();
-    all()
-        .filter(|key| key.family().is_none())
-        .map(|key| (distance(&wanted, &key.name.to_lowercase()), key.name))
-        .min()
-        .filter(|&(distance, _)| distance <= 1 + wanted.len() / 4)
-        .map(|(_, name)| name)
+    let (distance, nearest) =
+        known.map(|known| (distance(&wanted, &known.as_ref().to_lowercase()), known)).min()?;
+    (distance <= 1 + wanted.len() / 4).then_some(nearest)
 }
 
 /// The least number of characters to insert, delete or replace to make one text of the other.

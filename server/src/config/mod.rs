@@ -43,8 +43,9 @@ pub enum ConfigError {
     Unreadable(std::path::PathBuf, std::io::Error),
     /// The file is not in the syntax of properties.
     Syntax(std::path::PathBuf, properties::BadEscape),
-    /// Keys or values that keep the server from starting; never empty.
-    Problems(Vec<Problem>),
+    /// Keys or values that keep the server from starting, at least one; and what was noted, which
+    /// may explain them: a key that is missing may be there under a wrong name.
+    Problems(Vec<Problem>, Vec<Note>),
 }
 
 impl fmt::Display for ConfigError {
@@ -56,9 +57,13 @@ impl fmt::Display for ConfigError {
             Self::Syntax(path, error) => {
                 write!(f, "{}:{}: {}", path.display(), error.line, error)
             }
-            Self::Problems(problems) => {
-                f.write_str("the configuration does not allow to start:")?;
-                problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            Self::Problems(problems, notes) => {
+                f.write_str("cannot start with this configuration:")?;
+                problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))?;
+                notes.iter().try_for_each(|note| match note {
+                    Note::Warning(warning) => write!(f, "\n  warning: {warning}"),
+                    Note::Info(_) => Ok(()),
+                })
             }
         }
     }
@@ -99,7 +104,10 @@ pub fn load(
     if reader.problems.is_empty() {
         Ok((settings, reader.notes))
     } else {
-        Err(ConfigError::Problems(reader.into_problems()))
+        {
+            let (problems, notes) = reader.into_problems();
+            Err(ConfigError::Problems(problems, notes))
+        }
     }
 }
 

@@ -120,6 +120,8 @@ fn unescape(raw: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[track_caller]
@@ -172,5 +174,39 @@ mod tests {
     fn encodings() {
         check("\u{feff}a=é", &[("a", "é", 1)]);
         assert_eq!(parse(b"a=\xe9").unwrap()[0].value, "é");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_cut_or_refused(bytes: Vec<u8>) {
+            let lines = 1 + bytes.len();
+            if let Ok(properties) = parse(&bytes) {
+                assert!(properties.iter().all(|p| (1..=lines).contains(&p.line)));
+            }
+        }
+
+        #[test]
+        fn what_is_escaped_comes_back(pairs in proptest::collection::vec(("[^ \t\n].{0,9}", ".{0,9}"), 0..5)) {
+            let mut file = String::new();
+            let mut escape = |text: &str, end| {
+                for unit in text.encode_utf16() {
+                    write!(file, "\\u{unit:04x}").unwrap();
+                }
+                file.push(end);
+            };
+            for (key, value) in &pairs {
+                escape(key, '=');
+                escape(value, '\n');
+            }
+            let expected: Vec<_> = pairs
+                .iter()
+                .zip(1..)
+                .map(|((k, v), line)| (trim(k).to_owned(), trim(v).to_owned(), line))
+                .filter(|(key, _, _)| !key.is_empty())
+                .collect();
+            let found = parse(file.as_bytes()).unwrap();
+            let found: Vec<_> = found.into_iter().map(|p| (p.key, p.value, p.line)).collect();
+            assert_eq!(found, expected);
+        }
     }
 }

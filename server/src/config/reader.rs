@@ -129,10 +129,10 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// What is wrong, in the order in which it was written.
-    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+    /// What is wrong, in the order in which it was written, and what was noted.
+    pub(super) fn into_problems(mut self) -> (Vec<Problem>, Vec<Note>) {
         self.problems.sort_by(|a, b| a.origin.cmp(&b.origin));
-        self.problems
+        (self.problems, self.notes)
     }
 
     /// Whether the key was written at all.

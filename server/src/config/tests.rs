@@ -18,7 +18,7 @@ fn read(text: &str) -> Result<(Settings, Vec<Note>), Vec<String>> {
     if reader.problems.is_empty() {
         Ok((settings, reader.notes))
     } else {
-        Err(reader.into_problems().iter().map(Problem::to_string).collect())
+        Err(reader.into_problems().0.iter().map(Problem::to_string).collect())
     }
 }
 
@@ -115,6 +115,23 @@ fn all_problems_are_reported_at_once() {
              quorate.log.level=loud,=\nclientPort=70000"
         )
         .join("\n")
+    );
+}
+
+#[test]
+fn a_missing_key_may_be_there_under_a_wrong_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zoo.cfg");
+    fs::write(&file, "dataDir=/none\nclientport=2181\ninitLimit=5").unwrap();
+    let error = load(Some(&file), [], &[]).unwrap_err().to_string();
+    let place = file.display();
+    assert_eq!(
+        error,
+        format!(
+            "cannot start with this configuration:\n  \
+         clientPort: expected the port for clients; it has no default\n  \
+         warning: {place}:2: unknown key clientport has no effect; did you mean clientPort?"
+        )
     );
 }
 

@@ -75,15 +75,17 @@ impl Written {
             if !name.starts_with(keys::ENVIRONMENT_PREFIX) || value.trim().is_empty() {
                 continue;
             }
-            match keys::of_environment(&name) {
-                Some(key) => {
-                    let value = value.trim().to_owned();
-                    self.add(&key, Entry { value, origin: Origin::Environment(name) });
-                }
-                None => self
-                    .warnings
-                    .push(format!("environment variable {name} names no key and has no effect")),
-            }
+            let Some(key) = keys::of_environment(&name) else {
+                let nearest = keys::nearest_variable(&name);
+                let nearest = nearest.map(|near| format!("; did you mean {near}?"));
+                self.warnings.push(format!(
+                    "environment variable {name} names no key and has no effect{}",
+                    nearest.unwrap_or_default()
+                ));
+                continue;
+            };
+            let value = value.trim().to_owned();
+            self.add(&key, Entry { value, origin: Origin::Environment(name) });
         }
     }
 
@@ -130,7 +132,7 @@ mod tests {
         written.add_environment(
             [
                 ("QUORATE_INIT_LIMIT", " 3 "),
-                ("QUORATE_WHAT", "x"),
+                ("QUORATE_SNAPCOUNT", "x"),
                 ("HOME", "/"),
                 ("QUORATE_SKIP_ACL", "yes"),
             ]
@@ -157,7 +159,7 @@ mod tests {
             [
                 "tickTime is 2 (zoo.cfg:3); 1 (zoo.cfg:1) has no effect",
                 "skipACL is yes (environment variable QUORATE_SKIP_ACL); no (zoo.cfg:5) has no effect",
-                "environment variable QUORATE_WHAT names no key and has no effect",
+                "environment variable QUORATE_SNAPCOUNT names no key and has no effect; did you mean QUORATE_SNAP_COUNT?",
                 "skipACL is no (argument -D); yes (environment variable QUORATE_SKIP_ACL) has no effect",
                 "DigestAuthenticationProvider.superDigest is *** (argument -D); *** (argument -D) has no effect",
             ]
