@@ -9,10 +9,10 @@
 //! the node last; so it may stay a while after that was applied, but never after a later
 //! transaction touched the node without it. `tree_digest` is the sum over the projected tree.
 
-use std::{collections::VecDeque, hash::BuildHasher};
+use std::{collections::VecDeque, hash::Hasher};
 
 use bytes::Bytes;
-use foldhash::fast::FixedState;
+use foldhash::{SharedSeed, fast::FoldHasher};
 use hashbrown::HashTable;
 use quorate_protocol::{AclList, ErrorCode, SessionId, Zxid};
 
@@ -37,6 +37,8 @@ pub(super) struct Outstanding {
     ephemerals: VecDeque<(Zxid, (SessionId, u32))>,
     tree_digest: u64,
     journal: Journal,
+    /// Clients choose paths, so hashes must not be foreseeable to them.
+    seed: SharedSeed,
 }
 
 /// A path that transactions under way touch.
@@ -106,7 +108,7 @@ enum Before {
 
 impl Outstanding {
     /// Nothing is outstanding yet.
-    pub(super) fn new(tree: &Tree) -> Self {
+    pub(super) fn new(tree: &Tree, seed: u64) -> Self {
         Self {
             by_path: HashTable::new(),
             slots: Vec::new(),
@@ -115,7 +117,19 @@ impl Outstanding {
             ephemerals: VecDeque::new(),
             tree_digest: tree.digest(),
             journal: Journal::default(),
+            seed: SharedSeed::from_u64(seed),
         }
+    }
+
+    /// Forgets everything that `tree` does not hold.
+    pub(super) fn reset(&mut self, tree: &Tree) {
+        while let Some((_, slot)) = self.touched.pop_front() {
+            if self.slot(slot).zxid > Zxid::ZERO {
+                self.free_slot(slot);
+            }
+        }
+        self.ephemerals.clear();
+        self.tree_digest = tree.digest();
     }
 
     /// The digest of the projected tree.
@@ -125,7 +139,7 @@ impl Outstanding {
 
     /// What there is at `path`, which need not be a valid one.
     pub(super) fn find<'t>(&self, tree: &'t Tree, path: &str) -> Found<'t> {
-        let hash = hash_of(path);
+        let hash = self.hash(path);
         if let Some(slot) = self.slot_of(hash, path) {
             let node = self.slot(slot).node.clone();
             let digest = node.as_ref().map_or(0, |node| node.digest);
@@ -167,7 +181,7 @@ impl Outstanding {
         };
         let mut paths: Vec<String> = Vec::new();
         for path in tree.ephemerals(owner) {
-            let projected = self.slot_of(hash_of(&path), &path);
+            let projected = self.slot_of(self.hash(&path), &path);
             if projected.is_none_or(|slot| is_owners(self.slot(slot))) {
                 paths.push(path);
             }
@@ -235,6 +249,12 @@ impl Outstanding {
             && touched.is_empty()
             && ephemerals.is_empty()
             && journal_empty
+    }
+
+    fn hash(&self, path: &str) -> u64 {
+        let mut hasher = FoldHasher::with_seed(0, &self.seed);
+        hasher.write(path.as_bytes());
+        hasher.finish()
     }
 
     fn slot(&self, slot: u32) -> &Slot {
@@ -407,8 +427,4 @@ pub(super) fn pop_up_to<T>(zxid: Zxid, queue: &mut VecDeque<(Zxid, T)>) -> Optio
 /// The length of data; null counts as empty.
 pub(super) fn length_of(data: Option<&[u8]>) -> i64 {
     data.map_or(0, |data| i64::try_from(data.len()).expect("data came in one frame"))
-}
-
-fn hash_of(path: &str) -> u64 {
-    FixedState::default().hash_one(path)
 }

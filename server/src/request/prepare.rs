@@ -96,12 +96,13 @@ pub(super) enum Sink<'o> {
 }
 
 impl Preparer {
-    /// A preparer that continues after what `tree` holds.
-    pub fn new(settings: Settings, tree: &Tree) -> Self {
+    /// A preparer that continues after what `tree` holds. `seed` keeps clients from choosing paths
+    /// that collide in its tables; it has no influence on anything that can be seen.
+    pub fn new(settings: Settings, tree: &Tree, seed: u64) -> Self {
         Self {
             settings,
             last_zxid: tree.last_zxid(),
-            outstanding: Outstanding::new(tree),
+            outstanding: Outstanding::new(tree, seed),
             sessions: Sessions::new(tree),
         }
     }
@@ -157,7 +158,7 @@ impl Preparer {
     /// Forgets every transaction that `tree` has not applied: they will not be logged.
     pub fn reset(&mut self, tree: &Tree) {
         self.last_zxid = tree.last_zxid();
-        self.outstanding = Outstanding::new(tree);
+        self.outstanding.reset(tree);
         self.sessions = Sessions::new(tree);
     }
 

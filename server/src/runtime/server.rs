@@ -65,7 +65,7 @@ impl Server {
             enforce_quota: settings.tree.enforce_quota,
             reconfig: settings.tree.reconfig,
         };
-        let preparer = Preparer::new(preparing, &recovered.tree);
+        let preparer = Preparer::new(preparing, &recovered.tree, recovered.seed);
         let session_ids = SessionIds::new(settings.server_id, Clock::wall_ms());
         let shared = Arc::new(Shared {
             client_address,

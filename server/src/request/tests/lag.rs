@@ -191,7 +191,7 @@ proptest! {
         writes in prop::collection::vec((write(), 0..6usize), 1..80),
     ) {
         let mut prompt = Server::new(all_on());
-        let mut late = Server::new(all_on());
+        let mut late = Server { reports_late: true, ..Server::new(all_on()) };
         let mut sessions = Sessions::default();
         for session in 0..3 {
             let open = Write { session, what: What::Open }.request(&mut sessions);
@@ -210,8 +210,12 @@ proptest! {
             while late.waiting.len() > *lag {
                 prop_assert_eq!(late.apply(), replies.pop_front().unwrap());
             }
+            if lag % 2 == 0 {
+                late.report();
+            }
         }
         late.apply_all();
+        late.report();
         prop_assert!(late.preparer.is_settled());
     }
 

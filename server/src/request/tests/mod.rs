@@ -25,13 +25,15 @@ struct Server {
     preparer: Preparer,
     /// Prepared and not applied: what was asked for, and the transaction.
     waiting: VecDeque<(OpCode, Bytes)>,
+    /// Whether the preparer is not told what was applied before [`Self::report`].
+    reports_late: bool,
 }
 
 impl Server {
     fn new(settings: Settings) -> Self {
         let tree = Tree::new(0);
-        let preparer = Preparer::new(settings, &tree);
-        Self { tree, preparer, waiting: VecDeque::new() }
+        let preparer = Preparer::new(settings, &tree, 0);
+        Self { tree, preparer, waiting: VecDeque::new(), reports_late: false }
     }
 
     /// With everything switched on, and these sessions.
@@ -68,12 +70,19 @@ impl Server {
         let record = TxnRecord::from_bytes(&bytes).unwrap();
         let outcome = self.tree.apply(&record, &mut |_| {});
         assert_eq!(outcome.digest_mismatch, None, "after {record:?}");
-        self.preparer.applied(record.header.zxid);
+        if !self.reports_late {
+            self.report();
+        }
         let mut frame = BytesMut::new();
         if op != OpCode::CreateSession {
             reply::put(&record, &outcome, &mut frame);
         }
         frame
+    }
+
+    /// Tells the preparer what was applied.
+    fn report(&mut self) {
+        self.preparer.applied(self.tree.last_zxid());
     }
 
     fn apply_all(&mut self) {
