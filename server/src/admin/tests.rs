@@ -1,12 +1,14 @@
 //! Answers to four-letter words, whole. Their forms were compared with those of ZooKeeper 3.9.5.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use quorate_protocol::{FourLetterWord as Word, OpCode, Xid};
+use quorate_protocol::{FourLetterWord as Word, OpCode, SessionId, Xid, Zxid};
 
 use super::*;
 use crate::config::{self, Settings};
-use quorate_protocol::{SessionId, Zxid};
 
 /// A server with two clients, a few nodes and watches.
 struct FakeServer {
@@ -234,4 +236,33 @@ fn without_a_provider_there_are_no_metrics() {
     let class = "org.apache.zookeeper.metrics.impl.NullMetricsProvider";
     let server = FakeServer::new(&[("metricsProvider.className", class)]);
     assert_eq!(server.answer(Word::Mntr), "zk_version\tVERSION\nzk_server_state\tstandalone\n");
+}
+
+/// Every metric that `mntr` shows is in the document, and none that it does not show.
+#[test]
+fn the_document_names_every_metric() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/monitoring.md");
+    let document = fs::read_to_string(path).unwrap();
+    let (_, metrics) = document.split_once("\nGauges:\n").unwrap();
+    let rows = metrics.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let documented: BTreeSet<_> = rows
+        .flat_map(|(names, _)| names.split([',', ' ', '`']))
+        .filter(|n| !n.is_empty())
+        .collect();
+
+    let answer = FakeServer::new(&[]).answer(Word::Mntr);
+    let names = answer.lines().map(|line| line.strip_prefix("zk_").unwrap());
+    let names: Vec<_> = names.map(|line| line.split_once('\t').unwrap().0).collect();
+    // What has a count is a summary.
+    let summaries: BTreeSet<_> =
+        names.iter().filter_map(|name| name.strip_prefix("cnt_")).collect();
+    let parts = ["avg_", "min_", "max_", "cnt_", "sum_", "p50_", "p95_", "p99_", "p999_"];
+    let shown: BTreeSet<_> = names
+        .iter()
+        .map(|name| {
+            let of_summary = parts.iter().filter_map(|part| name.strip_prefix(part));
+            of_summary.into_iter().find(|name| summaries.contains(name)).unwrap_or(name)
+        })
+        .collect();
+    assert_eq!(shown, documented);
 }
