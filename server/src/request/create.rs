@@ -107,7 +107,8 @@ impl Preparer {
 
         let acl = fixed(&raw);
         // `Compat:` the operation decides before the flags: `create` with a container's flag makes
-        // a persistent node, `createContainer` a container whatever its flags.
+        // a persistent node, `createContainer` a container whatever its flags. ZooKeeper goes by
+        // the flags when it projects the digest, and then logs one that its own tree does not have.
         let kind = match (request.op, ttl_ms) {
             (OpCode::CreateContainer, _) => NodeKind::Container,
             (_, Some(ttl_ms)) => NodeKind::Ttl(ttl_ms),

@@ -59,7 +59,9 @@ pub(super) struct Projected {
     pub(super) parts: DigestParts,
     /// How many children it has.
     pub(super) children: u32,
+    /// Bytes of its data.
     pub(super) data_length: i64,
+    /// Who may do what with it.
     pub(super) acl: ProjectedAcl,
     /// `None`: the one it has in the tree. Never in a slot.
     content: Option<ContentCrc>,

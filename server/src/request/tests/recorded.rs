@@ -1,6 +1,8 @@
 //! Against a real server: the same requests make the same transactions and replies, byte for
 //! byte, however many of them are outstanding.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::txn::{CloseSessionTxn, TxnDigest};
 
@@ -125,4 +127,33 @@ fn some_outstanding() {
 fn all_outstanding() {
     replay(SCRIPTED, usize::MAX);
     replay(RANDOM, usize::MAX);
+}
+
+proptest! {
+    /// Requests with bytes changed and cut off still become transactions that fit.
+    #[test]
+    fn damaged(damage in prop::collection::vec((any::<u16>(), any::<u16>(), any::<u8>()), 1..80)) {
+        let mut all = recorded(SCRIPTED);
+        for (request, place, byte) in damage {
+            let request = usize::from(request) % all.len();
+            let request = &mut all[request].request;
+            let mut body = request.body.to_vec();
+            let place = usize::from(place) % (body.len() + 1);
+            match body.get_mut(place) {
+                Some(old) if byte % 4 > 0 && request.op != OpCode::CreateSession => *old ^= byte,
+                Some(_) if request.op != OpCode::CreateSession => body.truncate(place),
+                _ => {}
+            }
+            request.body = body.into();
+        }
+        let mut server = Server::new(all_on());
+        for (i, Recorded { request, .. }) in all.iter().enumerate() {
+            let _ = server.prepare(request, NOW_MS);
+            if i % 7 == 0 {
+                server.apply_all();
+            }
+        }
+        server.apply_all();
+        prop_assert!(server.preparer.is_settled());
+    }
 }
