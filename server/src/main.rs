@@ -61,13 +61,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Note::Info(text) => tracing::info!("{text}"),
         }
     }
-    let mut runtime = Builder::new_multi_thread();
-    if let Some(threads) = settings.threads {
-        runtime.worker_threads(threads);
-    }
-    let runtime = runtime.enable_all().build().context("start the runtime")?;
+    // Connections have threads of their own; this one accepts them and looks at the time.
+    let runtime = Builder::new_current_thread().enable_all().build().context("start")?;
     runtime.block_on(async {
-        let server = Server::start(settings).await?;
+        let server = Server::start(settings)?;
         stop_signal().await?;
         server.stop().await;
         Ok(())

@@ -14,10 +14,7 @@ use quorate_protocol::{
     frame::{self, FrameError, LENGTH_SIZE},
     record::RequestHeader,
 };
-use tokio::{
-    io::AsyncReadExt,
-    net::{TcpStream, tcp::WriteHalf},
-};
+use tokio::net::TcpStream;
 
 use super::{Conn, End};
 use crate::{
@@ -117,14 +114,14 @@ impl Connection {
     ///
     /// # Errors
     /// Always: there is no other way out.
-    pub async fn serve(&mut self, stream: &mut TcpStream) -> Result<(), Ended> {
-        let (mut receiver, sender) = stream.split();
+    pub async fn serve(&mut self, stream: &Arc<TcpStream>) -> Result<(), Ended> {
+        self.conn.outbox.connect(stream.clone());
         loop {
             let end = self.conn.outbox.take(&mut self.out);
             if end == Some(End::Now) {
                 return Err(Ended::ByServer);
             }
-            send(&sender, &mut self.out)?;
+            send(stream, &mut self.out)?;
             self.conn.blocked(!self.out.is_empty(), || self.shared.clock.now_ms());
             if end.is_some() && self.out.is_empty() {
                 return Err(Ended::ByServer);
@@ -134,20 +131,31 @@ impl Connection {
                 self.requests()?;
                 continue;
             }
-            if may_read {
-                self.input.reserve(READ_SIZE);
+            if may_read && self.out.is_empty() && !self.conn.outbox.rest() {
+                continue;
             }
             tokio::select! {
                 biased;
                 () = self.conn.outbox.woken() => {}
-                ready = sender.writable(), if !self.out.is_empty() => ready?,
-                received = receiver.read_buf(&mut self.input), if may_read => {
-                    if received? == 0 {
-                        return Err(Ended::ByClient);
+                ready = stream.writable(), if !self.out.is_empty() => ready?,
+                ready = stream.readable(), if may_read => {
+                    ready?;
+                    if self.receive(stream)? {
+                        self.requests()?;
                     }
-                    self.requests()?;
                 }
             }
+        }
+    }
+
+    /// Takes what has come; false when it was a false alarm.
+    fn receive(&mut self, stream: &TcpStream) -> Result<bool, Ended> {
+        self.input.reserve(READ_SIZE);
+        match stream.try_read_buf(&mut self.input) {
+            Ok(0) => Err(Ended::ByClient),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -214,15 +222,12 @@ impl Connection {
                 let ids =
                     auth::authenticate(&shared.settings.auth, &self.auth, xid, &body, &mut reply)
                         .map_err(|_| Ended::BadAuth)?;
-                match ids {
-                    Some(ids) => {
-                        self.auth = ids.clone();
-                        self.conn.set_auth(ids);
-                    }
-                    None => {
-                        shared.stats.auth_failed_count.add(1);
-                        self.last_request_seen = true;
-                    }
+                if let Some(ids) = ids {
+                    self.auth = ids.clone();
+                    self.conn.set_auth(ids);
+                } else {
+                    shared.stats.auth_failed_count.add(1);
+                    self.last_request_seen = true;
                 }
                 self.reply(OpCode::Auth, xid, reply, turn);
             }
@@ -335,7 +340,7 @@ fn micros(us: i64) -> Duration {
 }
 
 /// Sends as much as the socket takes now.
-fn send(sender: &WriteHalf<'_>, out: &mut BytesMut) -> io::Result<()> {
+fn send(sender: &TcpStream, out: &mut BytesMut) -> io::Result<()> {
     while !out.is_empty() {
         match sender.try_write(out) {
             Ok(sent) => out.advance(sent),

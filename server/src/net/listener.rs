@@ -1,21 +1,18 @@
 //! Sockets that clients connect to.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
 use bytes::BytesMut;
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
-    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
+    runtime::Handle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, Span, debug, field, info_span, warn};
@@ -71,27 +68,34 @@ fn listen(address: SocketAddr, backlog: i32) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-/// Accepts clients until `stop`, a task for each.
+/// Accepts clients until `stop`, a task for each, on `threads` in turn.
 pub async fn accept(
     shared: Arc<Shared>,
     listener: TcpListener,
+    threads: Vec<Handle>,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
-    let ids = AtomicU64::new(1);
-    loop {
-        let accepted = tokio::select! {
+    for (number, thread) in (1..).zip(threads.iter().cycle()) {
+        let (stream, remote) = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = next_client(&listener) => accepted,
         };
-        match accepted {
+        let id = ConnId(number);
+        let span = info_span!("client", conn = id.0, %remote, session = field::Empty);
+        let task = serve(shared.clone(), stream, id, remote, stop.clone()).instrument(span);
+        tasks.spawn_on(task, thread);
+    }
+}
+
+/// Waits for a client; its socket belongs to no runtime yet.
+async fn next_client(listener: &TcpListener) -> (std::net::TcpStream, SocketAddr) {
+    loop {
+        let accepted = listener.accept().await;
+        match accepted.and_then(|(stream, remote)| Ok((stream.into_std()?, remote))) {
+            // A dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d.
             Ok((stream, remote)) => {
-                let id = ConnId(ids.fetch_add(1, Ordering::Relaxed));
-                // A dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d.
-                let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-                let span = info_span!("client", conn = id.0, %remote, session = field::Empty);
-                let stop = stop.clone();
-                tasks.spawn(serve(shared.clone(), stream, id, remote, stop).instrument(span));
+                return (stream, SocketAddr::new(remote.ip().to_canonical(), remote.port()));
             }
             Err(error) => {
                 warn!(%error, "cannot accept a client; is the limit on open files too low?");
@@ -104,7 +108,7 @@ pub async fn accept(
 /// One client, from its first byte to its last.
 async fn serve(
     shared: Arc<Shared>,
-    mut stream: TcpStream,
+    stream: std::net::TcpStream,
     id: ConnId,
     remote: SocketAddr,
     stop: CancellationToken,
@@ -120,7 +124,7 @@ async fn serve(
     }
     shared.watches.add_connection(id);
     let ended = tokio::select! {
-        ended = converse(&shared, &conn, &mut stream) => ended,
+        ended = converse(&shared, &conn, stream) => ended,
         () = stop.cancelled() => Ok(()),
     };
     if let Err(ended) = ended {
@@ -130,20 +134,24 @@ async fn serve(
     shared.watches.remove_connection(id);
     shared.stats.abandon(conn.in_flight() as u64);
     shared.pipeline.submit_one(&shared, Input::Gone(conn));
-    // Bytes the client still sends must not turn the last reply into a reset.
-    let _ = stream.shutdown().await;
 }
 
 async fn converse(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
-    stream: &mut TcpStream,
+    stream: std::net::TcpStream,
 ) -> Result<(), Ended> {
+    // Now it belongs to the thread that this task runs on.
+    let mut stream = TcpStream::from_std(stream)?;
     stream.set_nodelay(true)?;
     let mut input = BytesMut::new();
-    let Some(session) = handshake(shared, conn, stream, &mut input).await? else {
+    let Some(session) = handshake(shared, conn, &mut stream, &mut input).await? else {
         return Ok(());
     };
     Span::current().record("session", field::display(session));
-    Connection::new(shared.clone(), conn.clone(), session, input).serve(stream).await
+    let stream = Arc::new(stream);
+    let ended = Connection::new(shared.clone(), conn.clone(), session, input).serve(&stream).await;
+    // The outbox may hold the socket a little longer; the client need not wait for that.
+    let _ = SockRef::from(&*stream).shutdown(Shutdown::Write);
+    ended
 }

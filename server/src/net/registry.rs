@@ -11,34 +11,36 @@ use crate::watch::ConnId;
 /// Connections by id, by session and counted by address.
 #[derive(Debug, Default)]
 pub struct Registry {
-    by_id: DashMap<ConnId, Arc<Conn>>,
-    by_session: DashMap<SessionId, Arc<Conn>>,
-    by_address: DashMap<IpAddr, u32>,
+    conns: DashMap<ConnId, Arc<Conn>>,
+    /// The newest connection of each session that has one.
+    sessions: DashMap<SessionId, Arc<Conn>>,
+    /// How many connections each address has.
+    addresses: DashMap<IpAddr, u32>,
 }
 
 impl Registry {
     /// Adds a connection, unless its address or the server has as many already as are allowed.
     pub fn admit(&self, conn: &Arc<Conn>, per_address: Option<u32>, in_all: Option<u32>) -> bool {
-        if in_all.is_some_and(|most| self.by_id.len() >= most as usize) {
+        if in_all.is_some_and(|most| self.conns.len() >= most as usize) {
             return false;
         }
-        let mut count = self.by_address.entry(conn.stats.remote.ip()).or_insert(0);
+        let mut count = self.addresses.entry(conn.stats.remote.ip()).or_insert(0);
         if per_address.is_some_and(|most| *count >= most) {
             return false;
         }
         *count += 1;
         drop(count);
-        self.by_id.insert(conn.id, conn.clone());
+        self.conns.insert(conn.id, conn.clone());
         true
     }
 
     /// Forgets a connection that was admitted.
     pub fn remove(&self, conn: &Arc<Conn>) {
-        self.by_id.remove(&conn.id);
+        self.conns.remove(&conn.id);
         if let Some(session) = conn.session() {
             self.detach(session, conn);
         }
-        if let Entry::Occupied(mut count) = self.by_address.entry(conn.stats.remote.ip()) {
+        if let Entry::Occupied(mut count) = self.addresses.entry(conn.stats.remote.ip()) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -48,8 +50,8 @@ impl Registry {
 
     /// Makes `conn` the connection of `session`; returns the one that was it before.
     pub fn attach(&self, session: SessionId, conn: &Arc<Conn>) -> Option<Arc<Conn>> {
-        let old = self.by_session.insert(session, conn.clone());
-        if !self.by_id.contains_key(&conn.id) {
+        let old = self.sessions.insert(session, conn.clone());
+        if !self.conns.contains_key(&conn.id) {
             // It ended meanwhile, and whoever removed it may not have known of the session.
             self.detach(session, conn);
         }
@@ -57,33 +59,33 @@ impl Registry {
     }
 
     fn detach(&self, session: SessionId, conn: &Conn) {
-        self.by_session.remove_if(&session, |_, owner| owner.id == conn.id);
+        self.sessions.remove_if(&session, |_, owner| owner.id == conn.id);
     }
 
     /// The connection of a session.
     pub fn of_session(&self, session: SessionId) -> Option<Arc<Conn>> {
-        self.by_session.get(&session).map(|conn| conn.clone())
+        self.sessions.get(&session).map(|conn| conn.clone())
     }
 
     /// The connection with this id.
     pub fn get(&self, id: ConnId) -> Option<Arc<Conn>> {
-        self.by_id.get(&id).map(|conn| conn.clone())
+        self.conns.get(&id).map(|conn| conn.clone())
     }
 
     /// All connections, oldest first.
     pub fn all(&self) -> Vec<Arc<Conn>> {
-        let mut all: Vec<_> = self.by_id.iter().map(|entry| entry.value().clone()).collect();
+        let mut all: Vec<_> = self.conns.iter().map(|entry| entry.value().clone()).collect();
         all.sort_unstable_by_key(|conn| conn.id);
         all
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.conns.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.conns.is_empty()
     }
 }

@@ -34,6 +34,9 @@ use crate::{
 /// Transactions applied under one write lock on the tree: readers wait that long at most.
 const APPLY_CHUNK: usize = 128;
 
+/// Connections whose answers the pipeline sends itself.
+const SEND_MAX: usize = 2;
+
 /// A transaction on its way to the log, and who waits for it.
 struct Entry {
     waits: Waits,
@@ -414,9 +417,16 @@ impl Core {
         shared.pipeline.recycle(behind);
     }
 
+    /// Has everything sent that was appended to outboxes.
     fn wake(&mut self) {
+        // A few answers are sent from here, at once; many are better sent by many.
+        let send = self.to_wake.len() <= SEND_MAX;
         for conn in self.to_wake.drain(..) {
-            conn.outbox.wake();
+            if send {
+                conn.outbox.send_or_wake();
+            } else {
+                conn.outbox.wake();
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod clock;
 mod core;
+mod io_threads;
 mod log_writer;
 mod pipeline;
 mod server;

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::{
     clock::Clock,
     core::Core,
+    io_threads::IoThreads,
     log_writer::LogWriter,
     pipeline::Pipeline,
     shared::{Backlog, Shared},
@@ -40,15 +41,17 @@ pub struct Server {
     shared: Arc<Shared>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    io_threads: IoThreads,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Recovers the data and serves clients. Must be called on a tokio runtime.
+    /// Recovers the data and serves clients. Must be called on a tokio runtime,
+    /// which accepts clients and looks after sessions; connections have threads of their own.
     ///
     /// # Errors
     /// When the address is taken, or the data cannot be used; the message says what to do.
-    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+    pub fn start(settings: Settings) -> anyhow::Result<Self> {
         let clock = Clock::start();
         // First, so that a second server by mistake ends before it touches anything.
         let clients = &settings.clients;
@@ -82,21 +85,23 @@ impl Server {
             settings,
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let io_threads = IoThreads::start(shared.settings.threads)?;
         let log_writer = LogWriter::new(recovered.log);
         let threads = vec![thread::spawn("log", {
             let shared = shared.clone();
             move || log_writer.run(&shared)
         })];
         tasks.spawn(ticker::run(shared.clone(), stop.clone()));
-        tasks.spawn(listener::accept(shared.clone(), listener, tasks.clone(), stop.clone()));
+        let (shared_, handles) = (shared.clone(), io_threads.handles());
+        tasks.spawn(listener::accept(shared_, listener, handles, tasks.clone(), stop.clone()));
         info!(
             clients = %client_address,
             data = %shared.settings.storage.data_dir.display(),
             zxid = %shared.tree.read().last_zxid(),
-            started_in = %humantime::format_duration(Duration::from_millis(clock.elapsed().as_millis() as u64)),
+            started_in = %humantime::format_duration(Duration::from_millis(clock.now_ms().unsigned_abs())),
             "serving"
         );
-        Ok(Self { shared, stop, tasks, threads })
+        Ok(Self { shared, stop, tasks, io_threads, threads })
     }
 
     /// Where clients connect to.
@@ -113,7 +118,7 @@ impl Server {
             warn!("some connections did not end in time");
         }
         self.shared.pipeline.close();
-        for thread in self.threads {
+        for thread in self.io_threads.stop().into_iter().chain(self.threads) {
             let _ = tokio::task::spawn_blocking(|| thread.join()).await;
         }
         info!("ended");

@@ -57,7 +57,7 @@ fn overdue(shared: &Shared, conn: &Conn, now_ms: i64) -> Option<&'static str> {
         (silent_ms > millis(settings.sessionless_timeout)).then_some("no session in time")
     } else if silent_ms > i64::from(conn.stats.timeout_ms()) {
         Some("silent for its session's timeout")
-    } else if conn.outbox.len() > OUTBOX_MAX {
+    } else if conn.outbox.bytes() > OUTBOX_MAX {
         Some("too much waits for it")
     } else {
         conn.blocked_since_ms().is_some_and(stuck).then_some("does not take what waits for it")
