@@ -34,6 +34,7 @@ use super::fs::FsError;
 pub use batch::Batch;
 pub use record::{Kind, Record};
 pub use replay::Replay;
+pub(super) use segment::write_zeros;
 pub use segment::{Preparation, Spare};
 pub use writer::{Log, Retirement};
 
@@ -141,7 +142,7 @@ fn advance(last: Zxid, record: &Record<'_>) -> Option<Zxid> {
                 last.next() == Some(next) || (next.epoch() > last.epoch() && next.counter() == 1);
             follows.then_some(next)
         }
-        Kind::Truncation => record.body_u64().map(|zxid| Zxid(zxid.cast_signed())),
+        Kind::Truncation => record.truncated_to(),
         Kind::AcceptedEpoch | Kind::CurrentEpoch => record.body_u32().map(|_| last),
         Kind::Configuration | Kind::Mark | Kind::Seal => Some(last),
     }

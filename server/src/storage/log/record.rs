@@ -57,6 +57,12 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// The last transaction that a [`Kind::Truncation`] leaves.
+    pub fn truncated_to(&self) -> Option<Zxid> {
+        let zxid = self.body_u64().filter(|_| self.kind == Kind::Truncation)?;
+        Some(Zxid(zxid.cast_signed()))
+    }
+
     /// The body of a kind that is a `u32`; `None` when it has another length.
     pub(super) fn body_u32(&self) -> Option<u32> {
         self.body.try_into().ok().map(u32::from_le_bytes)

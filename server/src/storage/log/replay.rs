@@ -15,6 +15,8 @@ use super::{Corruption, LogError, Options, Promises, advance};
 use crate::storage::fs::{self, File, Fs};
 
 const CHUNK: u64 = 1 << 20;
+const BEGINS_TOO_LATE: &str =
+    "the segments before it are missing, and no checkpoint holds what was in them";
 
 /// The records of a log behind a zxid, in order; afterwards the log itself.
 ///
@@ -81,7 +83,7 @@ impl Replay {
         let first = names.pop().expect("the index is within the names");
         let (segment, header) = Segment::open(&*fs, dir, first)?;
         if header.previous > after {
-            return Err(segment.corruption(after, "the segments before it are missing").into());
+            return Err(segment.corruption(after, BEGINS_TOO_LATE).into());
         }
         Ok(Some(Self {
             folder: Folder { fs, dir: dir.to_owned(), options, database: header.database },

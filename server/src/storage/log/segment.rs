@@ -214,7 +214,7 @@ pub(super) fn round_up(size: u64) -> u64 {
 }
 
 /// Writes zeros from `start` to `end`, durably.
-pub(super) fn write_zeros(file: &dyn File, start: u64, end: u64) -> fs::Result<()> {
+pub(in crate::storage) fn write_zeros(file: &dyn File, start: u64, end: u64) -> fs::Result<()> {
     let zeros = vec![0; usize::try_from(PIECE.min(end - start)).expect("a piece fits")];
     let mut offset = start;
     while offset < end {
