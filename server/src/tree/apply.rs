@@ -11,6 +11,7 @@ use super::{
     length,
     packed::Facts,
     path_units,
+    store::Extra,
 };
 use crate::{
     txn::{CreateTxn, MultiTxn, SetAclTxn, SetDataTxn, Txn, TxnDigest, TxnHeader, TxnRecord},
@@ -197,7 +198,7 @@ impl Tree {
         let facts = Facts { czxid: zxid, ctime: time, mzxid: zxid, mtime: time, version: 0, acl };
         let slot = self.store.insert(name.as_bytes(), &facts, new.data);
         self.changes.touch(slot, || None);
-        self.count_create(parent, parent_path, new.parent_cversion, zxid);
+        let parent_facts = self.count_create(parent, parent_path, new.parent_cversion, zxid);
         self.attach(slot, parent, hash);
         self.nodes += 1;
         self.data_size += path_units(new.path) + length(new.data);
@@ -206,35 +207,45 @@ impl Tree {
             NodeKind::Ephemeral(owner) => self.ephemerals.insert(owner, slot),
             NodeKind::Container | NodeKind::Ttl(_) => _ = self.reapable.insert(slot),
         }
-        let content = if new.kind == NodeKind::Persistent {
-            ContentCrc::of(new.path, new.data)
+        let digest = if new.kind == NodeKind::Persistent {
+            let content = ContentCrc::of(new.path, new.data);
+            node_digest(content, &Extra::of_leaf(zxid).digest_parts(&facts))
         } else {
             let extra = self.store.need_extra(slot, new.path);
             extra.kind = new.kind;
-            extra.content
+            extra.digest(&facts)
         };
-        self.set_digest(slot, self.store.computed_digest(slot, content));
+        self.set_digest(slot, digest);
         self.quota_node_created(new.path);
         self.charge_quota(new.path, length(new.data).cast_signed(), 1);
-        let (acl, parent_acl) = (self.acls.get(acl).raw(), self.acl_of(parent));
-        sink(Change { kind: ChangeKind::Created, path: new.path, zxid, acl, parent_acl });
+        sink(Change {
+            kind: ChangeKind::Created,
+            path: new.path,
+            zxid,
+            acl: self.acls.get(acl).raw(),
+            parent_acl: self.acls.get(parent_facts.acl).raw(),
+        });
         Ok(slot)
     }
 
     /// A child was created: counts it as the transaction says. `Compat:` `DataTree.createNode`
     /// never lowers the counter, and leaves pzxid alone with it.
-    fn count_create(&mut self, parent: u32, path: &str, cversion: Option<i32>, zxid: Zxid) {
-        self.touch(parent);
-        let extra = self.store.need_extra(parent, path);
-        let count = match cversion {
-            None | Some(-1) => extra.create_count.wrapping_add(1),
-            Some(count) => count,
-        };
-        if count > extra.create_count {
-            (extra.create_count, extra.pzxid) = (count, zxid);
-            let content = extra.content;
-            self.set_digest(parent, self.store.computed_digest(parent, content));
-        }
+    fn count_create(
+        &mut self,
+        parent: u32,
+        path: &str,
+        cversion: Option<i32>,
+        zxid: Zxid,
+    ) -> Facts {
+        self.change_extra(parent, path, |extra| {
+            let count = match cversion {
+                None | Some(-1) => extra.create_count.wrapping_add(1),
+                Some(count) => count,
+            };
+            if count > extra.create_count {
+                (extra.create_count, extra.pzxid) = (count, zxid);
+            }
+        })
     }
 
     fn delete(
@@ -271,28 +282,33 @@ impl Tree {
         self.store.remove(slot);
         self.nodes -= 1;
         self.data_size -= path_units(path) + bytes;
-        self.raise_pzxid(parent, parent_path, header.zxid);
+        let parent_facts = self.raise_pzxid(parent, parent_path, header.zxid);
         self.charge_quota(path, -bytes.cast_signed(), -1);
         sink(Change {
             kind: ChangeKind::Deleted,
             path,
             zxid: header.zxid,
             acl: self.acls.get(acl).raw(),
-            parent_acl: self.acl_of(parent),
+            parent_acl: self.acls.get(parent_facts.acl).raw(),
         });
         self.acls.release(acl);
         Ok(())
     }
 
     /// A child was deleted. `Compat:` `DataTree.deleteNode` never lowers pzxid.
-    fn raise_pzxid(&mut self, parent: u32, path: &str, zxid: Zxid) {
-        self.touch(parent);
-        let extra = self.store.need_extra(parent, path);
-        if zxid > extra.pzxid {
-            extra.pzxid = zxid;
-            let content = extra.content;
-            self.set_digest(parent, self.store.computed_digest(parent, content));
-        }
+    fn raise_pzxid(&mut self, parent: u32, path: &str, zxid: Zxid) -> Facts {
+        self.change_extra(parent, path, |extra| extra.pzxid = extra.pzxid.max(zxid))
+    }
+
+    /// Changes what a node's extra says, and its digest with it. Returns the node's other numbers.
+    fn change_extra(&mut self, slot: u32, path: &str, change: impl FnOnce(&mut Extra)) -> Facts {
+        self.touch(slot);
+        let facts = self.store.packed(slot).facts;
+        let extra = self.store.need_extra(slot, path);
+        change(extra);
+        let digest = extra.digest(&facts);
+        self.set_digest(slot, digest);
+        facts
     }
 
     fn set_data(
@@ -319,8 +335,8 @@ impl Tree {
         if let Some(extra) = self.store.own_extra_mut(slot) {
             extra.content = content;
         }
-        let parts = self.store.extra(slot, facts.czxid).digest_parts(&facts);
-        self.set_digest(slot, node_digest(content, &parts));
+        let extra = self.store.extra(slot, facts.czxid);
+        self.set_digest(slot, node_digest(content, &extra.digest_parts(&facts)));
         self.charge_quota(&set.path, length(set.data).wrapping_sub(old_length).cast_signed(), 0);
         sink(Change {
             kind: ChangeKind::DataChanged,
@@ -330,7 +346,7 @@ impl Tree {
             // No watch on children fires.
             parent_acl: AclList::OPEN,
         });
-        Ok(Some(self.stat(slot)))
+        Ok(Some(extra.stat(&facts, set.data)))
     }
 
     fn set_acl(&mut self, header: &TxnHeader, set: &SetAclTxn<'_>) -> Applied {
@@ -340,14 +356,11 @@ impl Tree {
         self.touch(slot);
         let packed = self.store.packed(slot);
         let data = packed.data.map(<[u8]>::to_vec);
-        let old = packed.facts.acl;
-        let facts = Facts { acl: self.acls.acquire(set.acl), ..packed.facts };
-        self.acls.release(old);
+        let old = packed.facts;
+        let facts = Facts { acl: self.acls.acquire(set.acl), ..old };
+        self.acls.release(old.acl);
         self.store.rewrite(slot, &facts, data.as_deref());
-        let extra = self.store.need_extra(slot, &set.path);
-        extra.aversion = set.version;
-        let content = extra.content;
-        self.set_digest(slot, self.store.computed_digest(slot, content));
+        self.change_extra(slot, &set.path, |extra| extra.aversion = set.version);
         Ok(Some(self.stat(slot)))
     }
 
@@ -364,10 +377,6 @@ impl Tree {
 
     fn stat(&self, slot: u32) -> Stat {
         Node::new(self, slot).stat()
-    }
-
-    fn acl_of(&self, slot: u32) -> &[u8] {
-        self.acls.get(self.store.packed(slot).facts.acl).raw()
     }
 }
 

@@ -4,8 +4,11 @@
 //! A tree holds millions of small, long-lived byte strings. Given to the process's allocator, each
 //! would cost a wide pointer and whatever that allocator rounds up to; here each costs a 4-byte
 //! handle and at most 7 bytes of rounding (12 % above 512 bytes), and data of about the same length
-//! is overwritten where it stands. What is longer than a quarter of a page's usual content is left
-//! to the allocator.
+//! is overwritten where it stands. What is longer than an eighth of a page is left to the
+//! allocator.
+//!
+//! The price: a free block serves only its own size, and its page serves another only when all of
+//! its blocks are free. Nodes keep their size as a rule, so that this is seldom seen.
 //!
 //! Invariants: a page holds blocks of one class; it is in its class's list of partial pages if and
 //! only if it has a block in use and one that is not.

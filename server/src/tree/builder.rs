@@ -10,7 +10,7 @@ use super::{
     CheckpointHead, NodeKind, ROOT, SYSTEM_PATHS, Tree,
     acl_table::AclTable,
     checkpoint::Image,
-    digest::{ContentCrc, resume},
+    digest::{ContentCrc, node_digest, resume},
     node, packed,
     slab::Record,
 };
@@ -204,8 +204,9 @@ pub(super) fn verify_digests(tree: &Tree) -> Result<(), BuildError> {
         } else {
             ContentCrc::Counted(resume(path_crc, node.data.unwrap_or_default()))
         };
-        let kept = tree.store.own_extra(slot).is_none_or(|extra| extra.content == content);
-        if !kept || tree.store.computed_digest(slot, content) != node.digest {
+        let extra = tree.store.extra(slot, node.facts.czxid);
+        let is_kept = tree.store.own_extra(slot).is_none_or(|extra| extra.content == content);
+        if !is_kept || node_digest(content, &extra.digest_parts(&node.facts)) != node.digest {
             return Err(BuildError::Digest { path: tree.path_of(slot) });
         }
     }

@@ -125,8 +125,8 @@ impl Tree {
             // `Compat:` `DataTree.addConfigNode` sets the ACL with version -1.
             extra.aversion = -1;
         }
-        let content = extra.content;
-        self.set_digest(slot, self.store.computed_digest(slot, content));
+        let digest = extra.digest(&facts);
+        self.set_digest(slot, digest);
         self.nodes += 1;
         self.data_size += path_units(path);
     }

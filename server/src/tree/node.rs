@@ -57,26 +57,7 @@ impl<'a> Node<'a> {
 
     /// What clients see of the numbers.
     pub fn stat(&self) -> Stat {
-        let facts = &self.packed.facts;
-        let children = self.extra.child_count;
-        Stat {
-            czxid: facts.czxid,
-            mzxid: facts.mzxid,
-            ctime: facts.ctime,
-            mtime: facts.mtime,
-            version: facts.version,
-            // `Compat:` the stored counter counts creates; `DataNode.copyStat` adds the deletes.
-            cversion: self.extra.create_count.wrapping_mul(2).wrapping_sub_unsigned(children),
-            aversion: self.extra.aversion,
-            ephemeral_owner: match self.extra.kind {
-                NodeKind::Ephemeral(session) => session,
-                _ => SessionId::NONE,
-            },
-            data_length: i32::try_from(self.packed.data.map_or(0, <[u8]>::len))
-                .expect("data came in a jute buffer"),
-            num_children: children.cast_signed(),
-            pzxid: self.extra.pzxid,
-        }
+        self.extra.stat(&self.packed.facts, self.packed.data)
     }
 
     /// The data; null is not empty.

@@ -20,6 +20,9 @@ const GUARDED: u8 = 2;
 /// The data is not null.
 const DATA: u8 = 4;
 
+/// The bits of eight bytes that say that a number goes on.
+const MORE: u64 = 0x8080_8080_8080_8080;
+
 /// Bytes of the digest, which is in front so that it can be replaced alone.
 const DIGEST: usize = 4;
 /// What a node usually grows by when it is first written to. Room is left for that, or every such
@@ -134,7 +137,39 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
+    #[inline]
     fn varint(&mut self) -> Option<u64> {
+        let first = *self.bytes.get(self.at)?;
+        if first < 0x80 {
+            self.at += 1;
+            return Some(first.into());
+        }
+        self.varint_by_words()
+    }
+
+    /// Eight bytes at once, of which seven bits each count: a load and a few shifts.
+    #[inline]
+    fn varint_by_words(&mut self) -> Option<u64> {
+        let ahead = self.bytes.get(self.at..)?;
+        let Some(word) = ahead.first_chunk().map(|chunk| u64::from_le_bytes(*chunk)) else {
+            return self.varint_by_bytes();
+        };
+        let ends = !word & MORE;
+        if ends == 0 {
+            return self.varint_by_bytes();
+        }
+        let bits = ends.trailing_zeros() + 1;
+        self.at += bits as usize / 8;
+        let sevens = word & (u64::MAX >> (64 - bits)) & !MORE;
+        let fourteens = (sevens & 0x007f_007f_007f_007f) | ((sevens & !0x007f_007f_007f_007f) >> 1);
+        let halves =
+            (fourteens & 0x0000_3fff_0000_3fff) | ((fourteens & !0x0000_3fff_0000_3fff) >> 2);
+        Some((halves & 0x0fff_ffff) | ((halves >> 32) << 28))
+    }
+
+    /// Near the end of the bytes, and for numbers of more than 56 bits.
+    #[cold]
+    fn varint_by_bytes(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -155,14 +190,15 @@ impl<'a> Reader<'a> {
 /// What goes between a node's name and its data. The numbers are packed first, so that the length
 /// is known before there is a block to write into.
 pub(super) struct Packer<'a> {
-    numbers: [u8; 64],
+    /// With room to write eight bytes behind the last.
+    numbers: [u8; 72],
     end: usize,
     data: &'a [u8],
 }
 
 impl<'a> Packer<'a> {
     pub(super) fn new(facts: &Facts, data: Option<&'a [u8]>) -> Self {
-        let mut packer = Self { numbers: [0; 64], end: 1, data: data.unwrap_or_default() };
+        let mut packer = Self { numbers: [0; 72], end: 1, data: data.unwrap_or_default() };
         packer.put_varint(facts.czxid.0.cast_unsigned());
         packer.put_varint(facts.ctime.cast_unsigned());
         let mut flags = 0;
@@ -191,7 +227,7 @@ impl<'a> Packer<'a> {
 
     /// Writes everything, with a digest of 0.
     pub(super) fn write(&self, name: &[u8], out: &mut [u8]) {
-        let mut length = Self { numbers: [0; 64], end: 0, data: &[] };
+        let mut length = Self { numbers: [0; 72], end: 0, data: &[] };
         length.put_varint(name.len() as u64);
         set_digest(out, 0);
         let (head, behind) = out[DIGEST..].split_at_mut(length.end);
@@ -207,7 +243,24 @@ impl<'a> Packer<'a> {
         out[self.end..][..self.data.len()].copy_from_slice(self.data);
     }
 
+    #[inline]
     fn put_varint(&mut self, mut value: u64) {
+        if value < 0x80 {
+            self.put_low_bits(value, 0);
+            return;
+        }
+        if value < 1 << 56 {
+            let length = varint_length(value);
+            let halves = (value & 0x0fff_ffff) | ((value >> 28) << 32);
+            let fourteens =
+                (halves & 0x0000_3fff_0000_3fff) | ((halves & !0x0000_3fff_0000_3fff) << 2);
+            let sevens =
+                (fourteens & 0x007f_007f_007f_007f) | ((fourteens & !0x007f_007f_007f_007f) << 1);
+            let more = MORE & ((1 << (8 * (length - 1))) - 1);
+            self.numbers[self.end..][..8].copy_from_slice(&(sevens | more).to_le_bytes());
+            self.end += length;
+            return;
+        }
         while value >= 0x80 {
             self.put_low_bits(value, 0x80);
             value >>= 7;
@@ -227,8 +280,12 @@ impl<'a> Packer<'a> {
 
 /// Bytes of digest, name, and its length.
 fn name_end(name: usize) -> usize {
-    let bits = usize::BITS - (name | 1).leading_zeros();
-    DIGEST + bits.div_ceil(7) as usize + name
+    DIGEST + varint_length(name as u64) + name
+}
+
+/// Bytes of a number.
+fn varint_length(value: u64) -> usize {
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 #[cfg(test)]
@@ -242,6 +299,23 @@ mod tests {
         let mut out = vec![0; packer.length(name.len())];
         packer.write(name, &mut out);
         out
+    }
+
+    #[test]
+    fn numbers_of_every_length() {
+        for bits in 0..=64 {
+            for value in [1_u64.unbounded_shl(bits), 1_u64.unbounded_shl(bits).wrapping_sub(1)] {
+                let mut packer = Packer { numbers: [0; 72], end: 0, data: &[] };
+                packer.put_varint(value);
+                assert_eq!(packer.end, varint_length(value));
+                for behind in [packer.end, packer.end + 1, 72] {
+                    let mut reader = Reader { bytes: &packer.numbers[..behind], at: 0 };
+                    assert_eq!((reader.varint(), reader.at), (Some(value), packer.end));
+                }
+                let mut cut = Reader { bytes: &packer.numbers[..packer.end - 1], at: 0 };
+                assert_eq!(cut.varint(), None);
+            }
+        }
     }
 
     fn new_node() -> Facts {
@@ -278,10 +352,10 @@ mod tests {
                 prop_assert_eq!(Packed::read(&bytes[..cut]), None);
             }
             bytes.extend_from_slice(b"behind");
-            super::set_digest(&mut bytes, 77);
+            set_digest(&mut bytes, 77);
             let expected = Packed { digest: 77, name: &name, facts, data: data.as_deref(), length };
             prop_assert_eq!(Packed::read(&bytes), Some(expected));
-            prop_assert_eq!((super::digest(&bytes), super::name(&bytes)), (77, &name[..]));
+            prop_assert_eq!((digest(&bytes), super::name(&bytes)), (77, &name[..]));
         }
     }
 }

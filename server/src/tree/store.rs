@@ -4,7 +4,7 @@
 //! A leaf that nobody treated specially costs its slot of 20 bytes and its block. This module keeps
 //! the pieces together; it knows no paths and no rules.
 
-use quorate_protocol::Zxid;
+use quorate_protocol::{SessionId, Stat, Zxid};
 
 use super::{
     blocks::{BlockId, Blocks},
@@ -46,7 +46,7 @@ pub(super) struct Extra {
     pub(super) aversion: i32,
     pub(super) pzxid: Zxid,
     pub(super) kind: NodeKind,
-    /// Kept, so that a child's coming and going does not read the data again.
+    /// Of path and data. Kept, so that a child's coming and going does not read the data again.
     pub(super) content: ContentCrc,
 }
 
@@ -62,6 +62,33 @@ impl Extra {
             kind: NodeKind::Persistent,
             content: ContentCrc::LeftOut,
         }
+    }
+
+    /// What clients see of a node's numbers.
+    pub(super) fn stat(&self, facts: &Facts, data: Option<&[u8]>) -> Stat {
+        Stat {
+            czxid: facts.czxid,
+            mzxid: facts.mzxid,
+            ctime: facts.ctime,
+            mtime: facts.mtime,
+            version: facts.version,
+            // `Compat:` the stored counter counts creates; `DataNode.copyStat` adds the deletes.
+            cversion: self.create_count.wrapping_mul(2).wrapping_sub_unsigned(self.child_count),
+            aversion: self.aversion,
+            ephemeral_owner: match self.kind {
+                NodeKind::Ephemeral(session) => session,
+                _ => SessionId::NONE,
+            },
+            data_length: i32::try_from(data.map_or(0, <[u8]>::len))
+                .expect("data came in a jute buffer"),
+            num_children: self.child_count.cast_signed(),
+            pzxid: self.pzxid,
+        }
+    }
+
+    /// The digest of a node with its own extra.
+    pub(super) fn digest(&self, facts: &Facts) -> u32 {
+        node_digest(self.content, &self.digest_parts(facts))
     }
 
     /// The numbers that a node's digest is made of.
@@ -260,11 +287,5 @@ impl Store {
             Some(extra) => extra.content,
             None => ContentCrc::of(path, self.packed(slot).data),
         }
-    }
-
-    /// A node's digest as computed from what is kept of it.
-    pub(super) fn computed_digest(&self, slot: u32, content: ContentCrc) -> u32 {
-        let facts = self.packed(slot).facts;
-        node_digest(content, &self.extra(slot, facts.czxid).digest_parts(&facts))
     }
 }

@@ -266,6 +266,27 @@ fn a_path_of_many_names_needs_no_stack() {
 }
 
 #[test]
+fn many_children_come_and_go() {
+    let mut tree = Tree::new(1);
+    create(&mut tree, "/p", b"");
+    let paths: Vec<_> = (0..100_000).map(|n| format!("/p/{n:010}")).collect();
+    for path in &paths {
+        create(&mut tree, path, b"some data");
+    }
+    let mut names: Vec<_> = get(&tree, "/p").children().collect();
+    names.sort_unstable();
+    assert!(names.iter().zip(&paths).all(|(name, path)| path.strip_prefix("/p/") == Some(name)));
+    assert_eq!((names.len(), tree.verify_digests()), (paths.len(), Ok(())));
+    // Every other one, then the rest backwards: from the middle and the ends of the list.
+    for path in paths.iter().step_by(2).chain(paths.iter().skip(1).step_by(2).rev()) {
+        delete(&mut tree, path);
+    }
+    assert_eq!(get(&tree, "/p").children().count(), 0);
+    assert_eq!(get(&tree, "/p").stat().cversion, 200_000);
+    assert_eq!((tree.node_count(), tree.verify_digests()), (6, Ok(())));
+}
+
+#[test]
 fn damaged_checkpoints_are_refused() {
     use crate::tree::{BuildError, TreeBuilder};
 
