@@ -80,7 +80,7 @@ server_stats! {
     counters {
         /// Connect requests.
         connection_request_count,
-        /// Connections refused by a limit or by the throttle of new connections.
+        /// Connections refused by a limit on their number.
         connection_rejected,
         /// Connections that were closed by the server.
         connection_drop_count,
@@ -100,12 +100,8 @@ server_stats! {
         stale_requests_dropped,
         /// Replies dropped because their connection was gone.
         stale_replies,
-        /// Requests answered "throttled" because they had waited too long.
-        throttled_ops,
         /// Times a client was not read from because too many requests were outstanding.
         request_throttle_wait_count,
-        /// Connections closed because large requests took too much memory.
-        large_requests_rejected,
         /// Transactions after which the tree's digest was not the announced one.
         digest_mismatches_count,
         /// TTL nodes created.

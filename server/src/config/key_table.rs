@@ -76,77 +76,32 @@ pub const GROUPS: &[Group] = &[
                 "1000",
                 "Requests that may wait for their answers before the server stops reading from clients.",
             ),
-            honoured(
-                "largeRequestThreshold",
-                "-1",
-                "Bytes from which on a request is large; -1: none is.",
-            ),
-            honoured(
-                "largeRequestMaxBytes",
-                "104857600",
-                "Most bytes of all large requests in progress; a connection that would exceed it is closed.",
-            ),
-            honoured(
-                "request_throttle_max_requests",
-                "0",
-                "Requests in progress, reads included, at which the server stops reading from clients; 0: no limit.",
-            ),
-            honoured(
-                "throttled_op_wait_time",
-                "0",
-                "Milliseconds of waiting after which a request is answered `ThrottledOp` (-127) instead of executed; 0: never.",
-            ),
-            honoured(
-                "connection_throttle_tokens",
-                "0",
-                "New connections that may come at once before the throttle closes further ones; 0: no throttle.",
-            ),
-            honoured(
-                "connection_throttle_fill_time",
-                "1",
-                "Milliseconds after which the throttle gets new tokens.",
-            ),
-            honoured("connection_throttle_fill_count", "1", "Tokens it gets each time."),
-            honoured(
-                "connection_throttle_weight_enabled",
-                "false",
-                "Take a number of tokens that depends on the kind of session asked for.",
-            ),
-            honoured("connection_throttle_global_session_weight", "3", "Tokens for a new session."),
-            honoured("connection_throttle_renew_session_weight", "2", "Tokens for a reconnect."),
             not_built(
-                "connection_throttle_freeze_time",
+                "largeRequestThreshold",
                 &["-1"],
-                "the throttle's dropping at random is not built yet",
+                "a limit on large requests is not built yet",
             ),
+            no_effect("largeRequestMaxBytes", "it matters with `largeRequestThreshold` only"),
+            not_built(
+                "request_throttle_max_requests",
+                &["0"],
+                "the request throttle is not built yet; see `globalOutstandingLimit`",
+            ),
+            not_built("throttled_op_wait_time", &["0"], "the request throttle is not built yet"),
+            not_built(
+                "connection_throttle_tokens",
+                &["0"],
+                "the throttle of new connections is not built yet; see `maxCnxns`",
+            ),
+            no_effect("connection_throttle_*", "it matters with `connection_throttle_tokens` only"),
+            no_effect("request_throttle_*", "it matters with `request_throttle_max_requests` only"),
             no_effect(
-                "connection_throttle_drop_increase",
-                "it matters with `connection_throttle_freeze_time` only",
+                "request_stale_latency_check",
+                "it matters with `request_throttle_max_requests` only",
             ),
-            no_effect(
-                "connection_throttle_drop_decrease",
-                "it matters with `connection_throttle_freeze_time` only",
-            ),
-            no_effect(
-                "connection_throttle_decrease_ratio",
-                "it matters with `connection_throttle_freeze_time` only",
-            ),
-            no_effect(
-                "connection_throttle_local_session_weight",
-                "there are no local sessions yet",
-            ),
-            no_effect(
-                "request_throttle_stall_time",
-                "a throttled connection is read from again as soon as there is room",
-            ),
-            no_effect(
-                "request_throttle_drop_stale",
-                "a closed connection's requests that were not proposed yet are always dropped",
-            ),
-            no_effect("request_stale_latency_check", "a request is never dropped for its age"),
             no_effect(
                 "request_stale_connection_check",
-                "a closed connection's requests that were not proposed yet are always dropped",
+                "it matters with `request_throttle_max_requests` only",
             ),
             no_effect("request_throttler.shutdownTimeout", PIPELINE),
             no_effect(
@@ -173,10 +128,10 @@ pub const GROUPS: &[Group] = &[
                 "-1",
                 "Greatest session timeout in milliseconds; -1: 20 ticks.",
             ),
-            honoured(
+            not_built(
                 "closeSessionTxn.enabled",
-                "true",
-                "Write the paths of a closing session's ephemeral nodes into the transaction that closes it.",
+                &["true"],
+                "the transaction that closes a session always has the paths of its ephemeral nodes",
             ),
             honoured(
                 "quorate.sessionPassword",
@@ -259,10 +214,10 @@ pub const GROUPS: &[Group] = &[
                 "false",
                 "Refuse writes above a hard quota; without it a quota only warns.",
             ),
-            honoured(
+            not_built(
                 "digest.enabled",
-                "true",
-                "Keep a digest of the whole tree and write it into each transaction.",
+                &["true"],
+                "each transaction always has the digest of the tree",
             ),
             honoured(
                 "znode.container.checkIntervalMs",

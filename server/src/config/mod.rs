@@ -21,8 +21,8 @@ pub mod written;
 
 pub use reader::{Note, Problem};
 pub use settings::{
-    ClientAddress, ClientSettings, ConnectionThrottle, ContainerSettings, Limits, LogFormat,
-    LogSettings, SessionPassword, SessionSettings, Settings, StorageSettings, TreeSettings,
+    ClientAddress, ClientSettings, ContainerSettings, Limits, LogFormat, LogSettings,
+    SessionPassword, SessionSettings, Settings, StorageSettings, TreeSettings,
 };
 
 use reader::Reader;

@@ -29,8 +29,6 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// Bounds on the work that clients may cause.
     pub limits: Limits,
-    /// The throttle of new connections; `None` when it is off.
-    pub connection_throttle: Option<ConnectionThrottle>,
     /// What the tree allows and keeps.
     pub tree: TreeSettings,
     /// The search for outdated nodes; `None` when there is none.
@@ -109,8 +107,6 @@ pub struct SessionSettings {
     pub max_timeout: Duration,
     /// What passwords are made from.
     pub password: SessionPassword,
-    /// Write the paths of a closing session's ephemeral nodes into its transaction.
-    pub close_lists_paths: bool,
 }
 
 /// What the passwords of sessions are made from.
@@ -127,43 +123,17 @@ pub enum SessionPassword {
 pub struct Limits {
     /// Most bytes of a request's frame, without its length.
     pub request_bytes: usize,
-    /// Bytes from which on a request is large.
-    pub large_request_threshold: Option<usize>,
-    /// Most bytes of all large requests in progress.
-    pub large_requests_bytes: usize,
     /// Requests that wait for their answers at which the server stops reading from clients.
     pub outstanding_requests: usize,
-    /// Requests in progress, reads included, at which the server stops reading from clients.
-    pub requests_in_progress: Option<u32>,
-    /// How long a request may wait before it is refused instead of executed.
-    pub throttled_op_wait: Option<Duration>,
-}
-
-/// A bucket of tokens, of which each new connection takes some.
-#[derive(Debug, Clone)]
-pub struct ConnectionThrottle {
-    /// Tokens in a full bucket.
-    pub tokens: u32,
-    /// How often tokens come in.
-    pub fill_time: Duration,
-    /// How many come in each time.
-    pub fill_count: u32,
-    /// Tokens a new session takes.
-    pub new_session: u32,
-    /// Tokens a reconnect takes.
-    pub reconnect: u32,
 }
 
 /// What the tree allows and keeps.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches, not a state")]
 pub struct TreeSettings {
     /// TTL nodes may be created.
     pub extended_types: bool,
     /// Hard quotas are enforced.
     pub enforce_quota: bool,
-    /// Transactions carry the digest of the tree.
-    pub digest: bool,
     /// `reconfig` is switched on.
     pub reconfig: bool,
 }
@@ -232,11 +202,9 @@ impl Settings {
             server_id: server_id.unwrap_or(1),
             sessions: SessionSettings::read(r),
             limits: Limits::read(r),
-            connection_throttle: ConnectionThrottle::read(r),
             tree: TreeSettings {
                 extended_types: r.get("extendedTypesEnabled", boolean),
                 enforce_quota: r.get("enforceQuota", boolean),
-                digest: r.get("digest.enabled", boolean),
                 reconfig: r.get("reconfigEnabled", boolean),
             },
             containers: ContainerSettings::read(r),
@@ -301,7 +269,6 @@ impl SessionSettings {
                 "zookeeper" => Ok(SessionPassword::ZooKeeper),
                 _ => Err("`keyed` or `zookeeper`".into()),
             }),
-            close_lists_paths: r.get("closeSessionTxn.enabled", boolean),
         }
     }
 }
@@ -309,31 +276,10 @@ impl SessionSettings {
 impl Limits {
     fn read(r: &mut Reader<'_>) -> Self {
         let most = i32::MAX.unsigned_abs() as usize;
-        let threshold = r.get("largeRequestThreshold", number(-1..=i32::MAX));
         Self {
             request_bytes: r.get("jute.maxbuffer", number(1024..=most)),
-            large_request_threshold: usize::try_from(threshold).ok().filter(|&bytes| bytes > 0),
-            large_requests_bytes: r.get("largeRequestMaxBytes", number(1..=most)),
             outstanding_requests: r.get("globalOutstandingLimit", number(1..=most)),
-            requests_in_progress: r.get("request_throttle_max_requests", limit),
-            throttled_op_wait: r.get("throttled_op_wait_time", value::optional_millis(0)),
         }
-    }
-}
-
-impl ConnectionThrottle {
-    fn read(r: &mut Reader<'_>) -> Option<Self> {
-        let weighted = r.get("connection_throttle_weight_enabled", boolean);
-        let mut weight = |name| {
-            let weight = r.get(name, number(1..=1_000_000));
-            if weighted { weight } else { 1 }
-        };
-        let new_session = weight("connection_throttle_global_session_weight");
-        let reconnect = weight("connection_throttle_renew_session_weight");
-        let fill_time = r.get("connection_throttle_fill_time", millis(1..=i32::MAX));
-        let fill_count = r.get("connection_throttle_fill_count", number(1..=1_000_000));
-        let tokens = r.get("connection_throttle_tokens", limit)?;
-        Some(Self { tokens, fill_time, fill_count, new_session, reconnect })
     }
 }
 

@@ -149,7 +149,7 @@ fn what_is_not_built_ends_the_start() {
              authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n\
              authProvider.3=com.example.Mine\nserverCnxnFactory=com.example.Mine\n\
              enforce.auth.enabled=true\nenforce.auth.schemes=digest,sasl\n\
-             zookeeper.sessionRequireClientSASLAuth=true"
+             zookeeper.sessionRequireClientSASLAuth=true\nconnectionMaxTokens=10\ndigest.enabled=false"
         )
         .join("\n")
     );
@@ -159,7 +159,7 @@ fn what_is_not_built_ends_the_start() {
 fn what_asks_for_nothing_is_accepted() {
     let (_, notes) = read(&format!(
         "{MINIMAL}admin.enableServer=false\nlocalSessionsEnabled=False\nforceSync=yes\n\
-         peerType=participant\nelectionAlg=3\nsslQuorum=false\nstandaloneEnabled=true\n\
+         peerType=participant\nelectionAlg=3\nsslQuorum=false\nstandaloneEnabled=true\nlargeRequestThreshold=-1\n\
          serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
          authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider\n\
          metricsProvider.className=org.apache.zookeeper.metrics.impl.DefaultMetricsProvider"
@@ -199,7 +199,6 @@ fn values_in_java_s_forms() {
     assert_eq!(settings("jute.maxbuffer=0x400000").limits.request_bytes, 4 << 20);
     assert_eq!(settings("maxClientCnxns=0").clients.max_connections_per_ip, None);
     assert_eq!(settings("snapSizeLimitInKb=-1").storage.checkpoint_log_bytes, None);
-    assert_eq!(settings("largeRequestThreshold=10").limits.large_request_threshold, Some(10));
     assert!(settings("skipACL=yes").auth.skip_acl);
     assert_eq!(settings("DigestAuthenticationProvider.enabled=false").auth.digest, None);
     assert_eq!(settings("enforce.auth.schemes=digest").required_schemes, [""; 0]);
@@ -213,8 +212,6 @@ fn values_in_java_s_forms() {
         let storage = settings(&format!("autopurge.purgeInterval={interval}")).storage;
         assert_eq!(storage.purge_interval, seconds.map(Duration::from_secs), "{interval}");
     }
-    let throttle = settings("connectionMaxTokens=10").connection_throttle.unwrap();
-    assert_eq!((throttle.tokens, throttle.new_session), (10, 1));
 }
 
 #[test]
