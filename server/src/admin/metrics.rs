@@ -13,6 +13,20 @@ use super::view::{AdminView, Mode};
 /// The quantiles ZooKeeper shows, with their names.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)];
 
+/// Compat: dashboards and alerts expect these. What they count cannot happen here, so there is
+/// none.
+const ABSENT: [&str; 9] = [
+    "local_sessions",
+    "outstanding_tls_handshake",
+    "non_mtls_remote_conn_count",
+    "non_mtls_local_conn_count",
+    "large_requests_rejected",
+    "throttled_ops",
+    "stale_requests",
+    "snap_count",
+    "unrecoverable_error_count",
+];
+
 pub(super) fn write(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
     metric(out, "version", full_version())?;
     metric(out, "server_state", mode.name())?;
@@ -66,12 +80,8 @@ fn gauges(out: &mut String, view: &dyn AdminView) -> fmt::Result {
     metric(out, "min_client_response_size", min)?;
     metric(out, "max_client_response_size", max)?;
     metric(out, "auth_failed_count", stats.auth_failed_count.get())?;
-    // Compat: dashboards expect these; what they count is not built yet, so there is none.
-    metric(out, "local_sessions", 0)?;
     metric(out, "connection_drop_probability", "0.0")?;
-    metric(out, "outstanding_tls_handshake", 0)?;
-    metric(out, "non_mtls_remote_conn_count", 0)?;
-    metric(out, "non_mtls_local_conn_count", 0)
+    ABSENT.iter().try_for_each(|name| metric(out, *name, 0))
 }
 
 fn summary(out: &mut String, name: &str, unit: Unit, numbers: &SummaryNumbers) -> fmt::Result {

@@ -65,8 +65,8 @@ fn of_server_line(r: &mut Reader<'_>, server_id: Option<u8>) -> Option<(String, 
         r.problem(&key, "observers are not built yet");
         return None;
     }
-    if server_id.is_some_and(|own| own != id) {
-        r.warn(format!("{key} is not this server, which is {} by myid", server_id.unwrap_or(id)));
+    if let Some(own) = server_id.filter(|&own| own != id) {
+        r.warn(format!("{key} is not this server, which is {own} by myid"));
         return None;
     }
     if client.trim().is_empty() {

@@ -8,7 +8,8 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 mod address;
 mod key_table;
@@ -40,9 +41,9 @@ clientPortAddress=127.0.0.1
 #[derive(Debug)]
 pub enum ConfigError {
     /// The file could not be read.
-    Unreadable(std::path::PathBuf, std::io::Error),
+    Unreadable(PathBuf, io::Error),
     /// The file is not in the syntax of properties.
-    Syntax(std::path::PathBuf, properties::BadEscape),
+    Syntax(PathBuf, properties::BadEscape),
     /// Keys or values that keep the server from starting, at least one; and what was noted, which
     /// may explain them: a key that is missing may be there under a wrong name.
     Problems(Vec<Problem>, Vec<Note>),
@@ -102,13 +103,10 @@ pub fn load(
     let mut reader = Reader::new(&written);
     let settings = Settings::read(&mut reader);
     if reader.problems.is_empty() {
-        Ok((settings, reader.notes))
-    } else {
-        {
-            let (problems, notes) = reader.into_problems();
-            Err(ConfigError::Problems(problems, notes))
-        }
+        return Ok((settings, reader.notes));
     }
+    let (problems, notes) = reader.into_problems();
+    Err(ConfigError::Problems(problems, notes))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::keys;
 use super::properties::Property;
@@ -53,7 +53,7 @@ pub struct Written {
 
 impl Written {
     /// Adds the properties of the file at `path`.
-    pub fn add_file(&mut self, path: &std::path::Path, properties: Vec<Property>) {
+    pub fn add_file(&mut self, path: &Path, properties: Vec<Property>) {
         for Property { key, value, line } in properties {
             self.add(&key, Entry { value, origin: Origin::File(path.to_owned(), line) });
         }
