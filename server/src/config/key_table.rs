@@ -71,10 +71,9 @@ pub const GROUPS: &[Group] = &[
                 "0xfffff",
                 "Most bytes of a request. A connection that announces more is closed.",
             ),
-            honoured(
+            no_effect(
                 "globalOutstandingLimit",
-                "1000",
-                "Requests that may wait for their answers before the server stops reading from clients.",
+                "requests in progress are limited for each connection by itself",
             ),
             not_built(
                 "largeRequestThreshold",
@@ -85,7 +84,7 @@ pub const GROUPS: &[Group] = &[
             not_built(
                 "request_throttle_max_requests",
                 &["0"],
-                "the request throttle is not built yet; see `globalOutstandingLimit`",
+                "the request throttle is not built yet",
             ),
             not_built("throttled_op_wait_time", &["0"], "the request throttle is not built yet"),
             not_built(
@@ -171,12 +170,11 @@ pub const GROUPS: &[Group] = &[
             honoured(
                 "autopurge.snapRetainCount",
                 "3",
-                "Log segments kept although a checkpoint covers them; less than 3 is taken for 3.",
+                "Log segments kept although a checkpoint covers them. ZooKeeper counts snapshots. Less than 3 is taken for 3.",
             ),
-            honoured(
+            no_effect(
                 "autopurge.purgeInterval",
-                "0",
-                "Hours, or a duration with its unit, between removals of log segments that are not needed; 0: with every checkpoint.",
+                "log segments that are not needed any more are removed after every checkpoint",
             ),
             honoured(
                 "fsync.warningthresholdms",
@@ -272,12 +270,8 @@ pub const GROUPS: &[Group] = &[
                 "SHA1",
                 "The hash of the scheme `digest`: `SHA1`, `SHA-224`, `SHA-256`, `SHA-384` or `SHA-512`.",
             ),
-            honoured(
-                "enforce.auth.enabled",
-                "false",
-                "Refuse the requests of a client that has not authenticated by one of `enforce.auth.schemes`.",
-            ),
-            honoured("enforce.auth.schemes", "", "Names of schemes, separated by commas."),
+            not_built("enforce.auth.enabled", FALSE, "enforcing authentication is not built yet"),
+            no_effect("enforce.auth.schemes", "it matters with `enforce.auth.enabled` only"),
             honoured(
                 "authProvider.N",
                 "",

@@ -35,8 +35,6 @@ pub struct Settings {
     pub containers: Option<ContainerSettings>,
     /// Schemes of authentication, the super user and `skipACL`.
     pub auth: Schemes,
-    /// The schemes by one of which a client must have authenticated; empty when it need not.
-    pub required_schemes: Vec<String>,
     /// Folders, log and checkpoints.
     pub storage: StorageSettings,
     /// The four-letter words that are executed.
@@ -123,8 +121,6 @@ pub enum SessionPassword {
 pub struct Limits {
     /// Most bytes of a request's frame, without its length.
     pub request_bytes: usize,
-    /// Requests that wait for their answers at which the server stops reading from clients.
-    pub outstanding_requests: usize,
 }
 
 /// What the tree allows and keeps.
@@ -168,8 +164,6 @@ pub struct StorageSettings {
     pub checkpoint_interval: Duration,
     /// Segments kept although a checkpoint covers them.
     pub retained_segments: usize,
-    /// How often segments are removed; `None` for after every checkpoint.
-    pub purge_interval: Option<Duration>,
     /// How long a sync may take before it is worth a warning.
     pub sync_warning: Duration,
 }
@@ -209,7 +203,6 @@ impl Settings {
             },
             containers: ContainerSettings::read(r),
             auth: schemes(r),
-            required_schemes: required_schemes(r),
             storage,
             four_letter_words: whitelist(r),
             metrics: metrics(r),
@@ -276,10 +269,7 @@ impl SessionSettings {
 impl Limits {
     fn read(r: &mut Reader<'_>) -> Self {
         let most = i32::MAX.unsigned_abs() as usize;
-        Self {
-            request_bytes: r.get("jute.maxbuffer", number(1024..=most)),
-            outstanding_requests: r.get("globalOutstandingLimit", number(1..=most)),
-        }
+        Self { request_bytes: r.get("jute.maxbuffer", number(1024..=most)) }
     }
 }
 
@@ -315,7 +305,6 @@ impl StorageSettings {
             checkpoint_log_bytes: u64::try_from(kib).ok().filter(|&n| n > 0).map(|n| n << 10),
             checkpoint_interval: r.get("quorate.checkpoint.interval", duration),
             retained_segments: usize::try_from(retained.max(3)).expect("not negative"),
-            purge_interval: r.get("autopurge.purgeInterval", purge_interval),
             sync_warning: r.get("fsync.warningthresholdms", millis(0..=i32::MAX)),
         }
     }
@@ -324,20 +313,6 @@ impl StorageSettings {
 /// A folder's path, made absolute: everything that names it later names it in full.
 fn folder(text: &str) -> Result<PathBuf, Expected> {
     path::absolute(text).map_err(|_| "a folder's path".into())
-}
-
-/// Hours, or a duration with its unit.
-fn purge_interval(text: &str) -> Result<Option<Duration>, Expected> {
-    let expected = "a whole number of hours, or a duration such as `30m`";
-    let interval = match text.parse::<u32>() {
-        Ok(hours) => Duration::from_secs(3600) * hours,
-        // Compat: ZooKeeper takes a negative number for "never", as it takes 0.
-        Err(_) if text.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok()) => {
-            Duration::ZERO
-        }
-        Err(_) => duration(text).map_err(|_| expected)?,
-    };
-    Ok(Some(interval).filter(|interval| !interval.is_zero()))
 }
 
 /// What `myid` says, if it is there.
@@ -420,34 +395,6 @@ fn schemes(r: &mut Reader<'_>) -> Schemes {
         }),
         skip_acl: r.get("skipACL", yes),
     }
-}
-
-fn required_schemes(r: &mut Reader<'_>) -> Vec<String> {
-    let schemes: Vec<String> = r
-        .optional("enforce.auth.schemes", |text| {
-            Ok(text
-                .split(',')
-                .map(str::trim)
-                .filter(|s| !s.is_empty())
-                .map(str::to_owned)
-                .collect())
-        })
-        .unwrap_or_default();
-    if !r.get("enforce.auth.enabled", boolean) {
-        return Vec::new();
-    }
-    if schemes.is_empty() {
-        r.problem("enforce.auth.schemes", "expected schemes, as enforce.auth.enabled is true");
-    }
-    for scheme in &schemes {
-        match scheme.as_str() {
-            "digest" | "ip" => {}
-            "sasl" => r.problem("enforce.auth.schemes", "SASL is not built yet"),
-            "x509" => r.problem("enforce.auth.schemes", "TLS is not built yet"),
-            _ => r.problem("enforce.auth.schemes", format!("there is no scheme {scheme}")),
-        }
-    }
-    schemes
 }
 
 fn whitelist(r: &mut Reader<'_>) -> Whitelist {

@@ -108,7 +108,7 @@ fn all_problems_are_reported_at_once() {
         "problems",
         problems(
             "tickTime=2s\nmaxClientCnxns=many\njute.maxbuffer=0x\nskipACL=maybe\n\
-             autopurge.purgeInterval=soon\nquorate.checkpoint.interval=30\n\
+             quorate.checkpoint.interval=30\n\
              quorate.txnLog.segmentSize=1k\n4lw.commands.whitelist=*\n\
              DigestAuthenticationProvider.digestAlg=MD5\n\
              DigestAuthenticationProvider.superDigest=secret\n\
@@ -148,7 +148,7 @@ fn what_is_not_built_ends_the_start() {
              authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\
              authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n\
              authProvider.3=com.example.Mine\nserverCnxnFactory=com.example.Mine\n\
-             enforce.auth.enabled=true\nenforce.auth.schemes=digest,sasl\n\
+             enforce.auth.enabled=true\n\
              zookeeper.sessionRequireClientSASLAuth=true\nconnectionMaxTokens=10\ndigest.enabled=false"
         )
         .join("\n")
@@ -201,17 +201,6 @@ fn values_in_java_s_forms() {
     assert_eq!(settings("snapSizeLimitInKb=-1").storage.checkpoint_log_bytes, None);
     assert!(settings("skipACL=yes").auth.skip_acl);
     assert_eq!(settings("DigestAuthenticationProvider.enabled=false").auth.digest, None);
-    assert_eq!(settings("enforce.auth.schemes=digest").required_schemes, [""; 0]);
-    assert_eq!(
-        settings("enforce.auth.schemes=digest\nenforce.auth.enabled=true").required_schemes,
-        ["digest"]
-    );
-    for (interval, seconds) in
-        [("0", None), ("-1", None), ("2", Some(7200)), ("30m", Some(1800)), ("1h 1s", Some(3601))]
-    {
-        let storage = settings(&format!("autopurge.purgeInterval={interval}")).storage;
-        assert_eq!(storage.purge_interval, seconds.map(Duration::from_secs), "{interval}");
-    }
 }
 
 #[test]

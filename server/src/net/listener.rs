@@ -144,6 +144,9 @@ async fn converse(
     // Now it belongs to the thread that this task runs on.
     let mut stream = TcpStream::from_std(stream)?;
     stream.set_nodelay(true)?;
+    if shared.settings.clients.tcp_keep_alive {
+        SockRef::from(&stream).set_keepalive(true)?;
+    }
     let mut input = BytesMut::new();
     let Some(session) = handshake(shared, conn, &mut stream, &mut input).await? else {
         return Ok(());
