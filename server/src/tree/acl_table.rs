@@ -114,24 +114,26 @@ impl AclTable {
         (1..).zip(&self.entries).filter_map(|(n, entry)| Some((n, &entry.as_ref()?.raw)))
     }
 
-    /// The table with these ACLs under these numbers, no node having any yet; `None` if that
-    /// cannot be one.
-    pub(super) fn rebuild(acls: &[(u32, Arc<[u8]>)]) -> Option<Self> {
+    /// The table with these ACLs under these numbers, no node having any yet.
+    ///
+    /// # Errors
+    /// The number of the first that is damaged or out of order.
+    pub(super) fn rebuild(acls: &[(u32, Arc<[u8]>)]) -> Result<Self, u32> {
         let mut table = Self::default();
-        // A gap is never larger than the highest number of ACLs there have been at once.
         let mut expected = 1;
         for (number, raw) in acls {
             let mut input = Decoder::new(raw);
-            AclList::decode(&mut input).ok()?.raw()?;
-            if input.remaining() > 0 || *number < expected {
-                return None;
+            let is_list = AclList::decode(&mut input).is_ok_and(|list| list.raw().is_some());
+            if !is_list || input.remaining() > 0 || *number < expected || *number == u32::MAX {
+                return Err(*number);
             }
+            // A gap is never larger than the highest number of ACLs there have been at once.
             table.vacant.extend(expected..*number);
             table.entries.resize(*number as usize, None);
-            expected = number.checked_add(1)?;
             table.put(*number, Arc::clone(raw), 0);
+            expected = number + 1;
         }
-        Some(table)
+        Ok(table)
     }
 
     /// Forgets the ACLs that no node has: what [`Self::rebuild`] was given in excess.

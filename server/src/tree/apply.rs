@@ -6,7 +6,7 @@
 use quorate_protocol::{AclList, ErrorCode, OpCode, Stat, Zxid, path};
 
 use super::{
-    Node, NodeKind, Tree,
+    Node, NodeKind, SYSTEM_PATHS, Tree,
     digest::{ContentCrc, node_digest},
     length,
     packed::Facts,
@@ -266,6 +266,9 @@ impl Tree {
             self.raise_pzxid(parent, parent_path, header.zxid);
             return Err(error);
         };
+        if (slot as usize) < SYSTEM_PATHS.len() {
+            return Err(self.misfit(header, path, ErrorCode::BadArguments));
+        }
         let node = Node::new(self, slot);
         if node.child_count() > 0 {
             return Err(self.misfit(header, path, ErrorCode::NotEmpty));

@@ -98,8 +98,13 @@ impl TreeBuilder {
     /// When the head's ACLs are damaged.
     pub fn new(head: CheckpointHead, seed: u64) -> Result<Self, BuildError> {
         let mut tree = Tree::without_nodes(seed);
-        let first_acl = head.acls.first().map_or(0, |(number, _)| *number);
-        tree.acls = AclTable::rebuild(&head.acls).ok_or(BuildError::Acl { number: first_acl })?;
+        // Numbers are used again, and there was never more than one ACL to a slot but for one that
+        // is about to replace another.
+        let highest = head.acls.last().map_or(0, |(number, _)| *number);
+        if highest.saturating_sub(1) > head.next_slot {
+            return Err(BuildError::Acl { number: highest });
+        }
+        tree.acls = AclTable::rebuild(&head.acls).map_err(|number| BuildError::Acl { number })?;
         tree.sessions = head.sessions.iter().copied().collect();
         tree.last_zxid = head.zxid;
         tree.data_size = head.data_size;
@@ -172,9 +177,13 @@ impl TreeBuilder {
             tree.store.link(slot, parent);
         }
         for (slot, path) in (0..).zip(SYSTEM_PATHS) {
-            if tree.find(path) != Some(slot) || !tree.store.slots.is_used(slot) {
+            if !tree.store.slots.is_used(slot) || tree.find(path) != Some(slot) {
                 return Err(BuildError::SystemNode { path });
             }
+        }
+        let reachable = tree.subtree(ROOT).count();
+        if reachable < tree.nodes {
+            return Err(BuildError::Unreachable { nodes: tree.nodes - reachable });
         }
         tree.acls.forget_unused();
         Ok(tree)
@@ -185,9 +194,7 @@ impl TreeBuilder {
 pub(super) fn verify_digests(tree: &Tree) -> Result<(), BuildError> {
     // The CRC of a path goes on from its parent's, so no path is ever put together.
     let mut parents: Vec<(u32, u32)> = Vec::new();
-    let mut nodes = 0;
     for slot in tree.subtree(ROOT) {
-        nodes += 1;
         let parent = tree.store.slots.get(slot).parent;
         while parents.last().is_some_and(|(above, _)| *above != parent) {
             parents.pop();
@@ -209,9 +216,6 @@ pub(super) fn verify_digests(tree: &Tree) -> Result<(), BuildError> {
         if !is_kept || node_digest(content, &extra.digest_parts(&node.facts)) != node.digest {
             return Err(BuildError::Digest { path: tree.path_of(slot) });
         }
-    }
-    if nodes != tree.nodes {
-        return Err(BuildError::Unreachable { nodes: tree.nodes - nodes });
     }
     Ok(())
 }

@@ -237,3 +237,45 @@ proptest! {
         Running::begin(&mut loaded, &model, &disk).end(&mut loaded);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever the damage: either it is refused, or the tree hangs together.
+    #[test]
+    fn damage_to_a_checkpoint_does_no_harm(
+        steps in prop::collection::vec(model::step(), 0..60),
+        damage in prop::collection::vec((any::<u16>(), any::<u16>(), 1_u8..), 1..4),
+    ) {
+        let mut tree = Tree::new(SEED);
+        let mut model = Model::new();
+        for step in &steps {
+            apply_step(&mut tree, &mut model, step);
+        }
+        let mut running = Running::begin(&mut tree, &model, &Disk::default());
+        while running.chunk(&mut tree, 100) {}
+        let mut slots: Vec<_> = running.disk.slots.into_iter().collect();
+        for (slot, offset, flip) in damage {
+            let slot = usize::from(slot) % slots.len();
+            let image = &mut slots[slot].1;
+            let offset = usize::from(offset) % image.len();
+            image[offset] ^= flip;
+        }
+        let head = CheckpointHead::from_bytes(&running.disk.head).unwrap();
+        let build = || {
+            let mut builder = TreeBuilder::new(head, SEED)?;
+            for (slot, image) in &slots {
+                builder.push(*slot, image)?;
+            }
+            builder.finish()
+        };
+        if let Ok(mut built) = build() {
+            _ = built.verify_digests();
+            assert_eq!(built.nodes().filter(|node| built.get(&node.path()).is_some()).count() + 1, built.node_count());
+            let owners: Vec<_> = built.ephemeral_owners().collect();
+            let owned = owners.iter().map(|owner| built.ephemerals(*owner).len()).sum::<usize>();
+            assert_eq!(owned, built.ephemeral_count());
+            assert!(built.data_size() > 0 && built.checkpoint_begin().nodes > 0);
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use quorate_protocol::{AclList, Decode, ErrorCode, OpCode, SessionId, Zxid};
 
 use crate::{
-    tree::{Node, NodeKind, Quota, ReapLimits, Reapable, Tree},
+    tree::{Node, NodeKind, Quota, ReapLimits, Reapable, SYSTEM_PATHS, Tree},
     txn::{
         CloseSessionTxn, CreateTtlTxn, CreateTxn, MultiTxn, MultiWriter, SetDataTxn, Txn,
         TxnDigest, TxnHeader, TxnRecord,
@@ -239,6 +239,11 @@ fn what_does_not_fit_an_inexact_beginning_is_passed_over() {
     assert_eq!((parent.create_count(), parent.pzxid(), parent.child_count()), (4, Zxid(3), 1));
     assert_eq!(delete(&mut tree, "/p/gone"), ErrorCode::NoNode);
     assert_eq!(get(&tree, "/p").pzxid(), Zxid(4));
+    assert_eq!(delete(&mut tree, "/p"), ErrorCode::NotEmpty);
+    assert_eq!(delete(&mut tree, "/none/such"), ErrorCode::NoNode);
+    for system in SYSTEM_PATHS {
+        assert_eq!(delete(&mut tree, system), ErrorCode::BadArguments);
+    }
     let close = b"\0\0\0\x01\0\0\0\x02/x";
     let close = Txn::CloseSession(CloseSessionTxn::from_bytes(close).unwrap());
     assert_eq!(apply(&mut tree, OpCode::CloseSession, close).error, ErrorCode::Ok);
