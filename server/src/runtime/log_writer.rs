@@ -5,6 +5,7 @@ use std::{sync::Arc, thread::JoinHandle, time::Duration};
 use tracing::{error, info, warn};
 
 use super::{
+    EXIT_DISK_FAILED,
     core::LoggedBatch,
     pipeline::{Input, NextBatch},
     shared::Shared,
@@ -17,8 +18,6 @@ use crate::storage::{
 
 /// Without a batch for so long, the log notes how far it is durable.
 const IDLE: Duration = Duration::from_millis(100);
-/// The status a process ends with whose log cannot be written any more.
-const EXIT_LOG_FAILED: i32 = 13;
 
 /// The log and the jobs that run beside it.
 pub(super) struct LogWriter {
@@ -29,14 +28,12 @@ pub(super) struct LogWriter {
     retiring: Option<JoinHandle<()>>,
     /// The checkpoint that segments were last let go for.
     retired: i64,
-    /// The disk is too full for the log.
-    full: bool,
 }
 
 impl LogWriter {
     /// A writer of the log that recovery left.
     pub(super) fn new(log: Log) -> Self {
-        Self { log, preparing: None, retiring: None, retired: 0, full: false }
+        Self { log, preparing: None, retiring: None, retired: 0 }
     }
 
     /// Writes and syncs batches until the pipeline is closed.
@@ -70,14 +67,14 @@ impl LogWriter {
         }
         match durable {
             Ok(()) => {
-                if std::mem::take(&mut self.full) {
+                if shared.backlog.set_log_full(false) {
                     info!("there is room for the log again: writes are accepted");
                 }
                 shared.backlog.grew(batch.len() as u64, batch.log.size() as u64);
                 shared.pipeline.submit_one(shared, Input::Durable(batch));
             }
             Err(LogError::Full(error)) => {
-                if !std::mem::replace(&mut self.full, true) {
+                if !shared.backlog.set_log_full(true) {
                     warn!(
                         %error,
                         "no room for the log: writes are refused and reads go on, until there is \
@@ -96,7 +93,7 @@ impl LogWriter {
             self.log.supply(job.join().expect("a job that does not panic"));
         }
         if self.preparing.is_none()
-            && !self.full
+            && !shared.backlog.is_log_full()
             && let Some(job) = self.log.preparation()
         {
             self.preparing = Some(thread::spawn("segment", move || job.run()));
@@ -123,5 +120,5 @@ fn retire(job: Retirement) -> JoinHandle<()> {
 /// record checked, can tell.
 fn end_process(error: &LogError) -> ! {
     error!(%error, "the log cannot be written any more: the server ends");
-    std::process::exit(EXIT_LOG_FAILED);
+    std::process::exit(EXIT_DISK_FAILED);
 }

@@ -3,8 +3,11 @@
 //! [`Server`] starts and ends everything. [`pipeline`](Pipeline) is the path of a write;
 //! `docs/` and `ARCHITECTURE.md` draw the whole picture.
 
+mod backlog;
+mod checkpointer;
 mod clock;
 mod core;
+mod data;
 mod io_threads;
 mod log_writer;
 mod pipeline;
@@ -18,3 +21,7 @@ pub use clock::Clock;
 pub use pipeline::{Behind, Input, Pipeline};
 pub use server::Server;
 pub use shared::Shared;
+
+/// The status a process ends with when its disk failed: what the disk holds is unknown then, and
+/// only a start from it, with every record checked, can tell.
+const EXIT_DISK_FAILED: i32 = 13;

@@ -4,18 +4,20 @@ use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use anyhow::Context;
 use parking_lot::RwLock;
-use quorate_protocol::{Decode, Zxid};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
+    backlog::Backlog,
+    checkpointer::{self, Checkpointer},
     clock::Clock,
     core::Core,
+    data::{self, Data, rounded},
     io_threads::IoThreads,
     log_writer::LogWriter,
     pipeline::Pipeline,
-    shared::{Backlog, Shared},
+    shared::Shared,
     thread, ticker,
 };
 use crate::{
@@ -23,13 +25,8 @@ use crate::{
     config::Settings,
     net::{Registry, listener},
     request::{self, Preparer},
-    session::{Passwords, SessionIds, Tracker},
-    storage::{
-        fs::{Fs, RealFs},
-        log::{Log, Options, Replay},
-    },
-    tree::Tree,
-    txn::TxnRecord,
+    session::{SessionIds, Tracker},
+    storage::fs::Lock,
     watch::WatchTable,
 };
 
@@ -43,6 +40,9 @@ pub struct Server {
     tasks: TaskTracker,
     io_threads: IoThreads,
     threads: Vec<JoinHandle<()>>,
+    stop_checkpointer: Arc<checkpointer::Stop>,
+    /// Keeps other servers out of the data folders.
+    _locks: Vec<Box<dyn Lock>>,
 }
 
 impl Server {
@@ -57,7 +57,7 @@ impl Server {
         let clients = &settings.clients;
         let listener = listener::bind(clients.address, clients.listen_backlog)?;
         let client_address = listener.local_addr().context("ask for the listening address")?;
-        let recovered = recover(&settings)?;
+        let Data { recovered, reserve, passwords, seed } = data::open(&settings)?;
         let mut sessions = Tracker::new(millis(settings.sessions.tick));
         for (&session, &timeout_ms) in recovered.tree.sessions() {
             sessions.open(session, timeout_ms, clock.now_ms());
@@ -68,29 +68,39 @@ impl Server {
             enforce_quota: settings.tree.enforce_quota,
             reconfig: settings.tree.reconfig,
         };
-        let preparer = Preparer::new(preparing, &recovered.tree, recovered.seed);
+        let preparer = Preparer::new(preparing, &recovered.tree, seed);
         let session_ids = SessionIds::new(settings.server_id, Clock::wall_ms());
         let shared = Arc::new(Shared {
             client_address,
             clock,
             tree: RwLock::new(recovered.tree),
-            watches: WatchTable::new(recovered.seed),
+            watches: WatchTable::new(seed),
             conns: Registry::default(),
             pipeline: Pipeline::new(Core::new(preparer, sessions, session_ids)),
-            passwords: recovered.passwords,
+            passwords,
             stats: ServerStats::default(),
             environment: Environment::collect(),
             reap_from: 0.into(),
-            backlog: recovered.backlog,
+            backlog: Backlog::new(recovered.report.checkpoint_zxid, recovered.report.replayed),
             settings,
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let io_threads = IoThreads::start(shared.settings.threads)?;
         let log_writer = LogWriter::new(recovered.log);
-        let threads = vec![thread::spawn("log", {
-            let shared = shared.clone();
-            move || log_writer.run(&shared)
-        })];
+        let stop_checkpointer = Arc::<checkpointer::Stop>::default();
+        let checkpointer = Checkpointer {
+            shared: shared.clone(),
+            checkpoint: recovered.checkpoint,
+            reserve,
+            stop: stop_checkpointer.clone(),
+        };
+        let threads = vec![
+            thread::spawn("checkpoint", move || checkpointer.run()),
+            thread::spawn("log", {
+                let shared = shared.clone();
+                move || log_writer.run(&shared)
+            }),
+        ];
         tasks.spawn(ticker::run(shared.clone(), stop.clone()));
         let (shared_, handles) = (shared.clone(), io_threads.handles());
         tasks.spawn(listener::accept(shared_, listener, handles, tasks.clone(), stop.clone()));
@@ -98,10 +108,18 @@ impl Server {
             clients = %client_address,
             data = %shared.settings.storage.data_dir.display(),
             zxid = %shared.tree.read().last_zxid(),
-            started_in = %humantime::format_duration(Duration::from_millis(clock.now_ms().unsigned_abs())),
+            started_in = %rounded(clock.elapsed()),
             "serving"
         );
-        Ok(Self { shared, stop, tasks, io_threads, threads })
+        Ok(Self {
+            shared,
+            stop,
+            tasks,
+            io_threads,
+            threads,
+            stop_checkpointer,
+            _locks: recovered.locks,
+        })
     }
 
     /// Where clients connect to.
@@ -118,6 +136,7 @@ impl Server {
             warn!("some connections did not end in time");
         }
         self.shared.pipeline.close();
+        self.stop_checkpointer.stop();
         for thread in self.io_threads.stop().into_iter().chain(self.threads) {
             let _ = tokio::task::spawn_blocking(|| thread.join()).await;
         }
@@ -127,39 +146,4 @@ impl Server {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-struct Recovered {
-    tree: Tree,
-    log: Log,
-    seed: u64,
-    passwords: Passwords,
-    backlog: Backlog,
-}
-
-fn recover(settings: &Settings) -> anyhow::Result<Recovered> {
-    let fs: Arc<dyn Fs> = Arc::new(RealFs);
-    let dir = settings.storage.log_dir.join("quorate").join("log");
-    let options = Options { segment_bytes: settings.storage.segment_bytes };
-    let seed = getrandom::u64()?;
-    let mut tree = Tree::new(seed);
-    let mut count = 0;
-    let log = match Replay::open(fs.clone(), &dir, options, tree.last_zxid())? {
-        None => Log::create(fs, &dir, options, seed, tree.last_zxid())?,
-        Some(mut replay) => {
-            while let Some(record) = replay.next()? {
-                let record = TxnRecord::from_bytes(record.body)?;
-                tree.apply(&record, &mut |_| {});
-                count += 1;
-            }
-            replay.finish()?
-        }
-    };
-    Ok(Recovered {
-        backlog: Backlog::new(Zxid::ZERO, count),
-        tree,
-        log,
-        seed,
-        passwords: Passwords::keyed(b"x"),
-    })
 }

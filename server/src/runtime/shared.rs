@@ -2,13 +2,12 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use parking_lot::RwLock;
-use quorate_protocol::Zxid;
 
-use super::{clock::Clock, pipeline::Pipeline};
+use super::{backlog::Backlog, clock::Clock, pipeline::Pipeline};
 use crate::{
     admin::{Environment, ServerStats},
     config::Settings,
@@ -50,53 +49,6 @@ pub struct Shared {
     pub backlog: Backlog,
 }
 
-/// What a start would have to replay: the log behind the newest checkpoint.
-#[derive(Debug, Default)]
-pub struct Backlog {
-    transactions: AtomicU64,
-    bytes: AtomicU64,
-    checkpoint: AtomicI64,
-}
-
-impl Backlog {
-    /// After recovery: the newest checkpoint, and what was replayed behind it.
-    pub fn new(checkpoint: Zxid, transactions: u64) -> Self {
-        Self { transactions: transactions.into(), bytes: 0.into(), checkpoint: checkpoint.0.into() }
-    }
-
-    /// A batch was logged.
-    pub fn grew(&self, transactions: u64, bytes: u64) {
-        self.transactions.fetch_add(transactions, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// A checkpoint begins: what is logged from now on counts for the next one. Returns the
-    /// transactions and bytes there were.
-    pub fn begin_checkpoint(&self) -> (u64, u64) {
-        (self.transactions.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
-    }
-
-    /// The checkpoint that was begun is durable.
-    pub fn checkpointed(&self, zxid: Zxid) {
-        self.checkpoint.store(zxid.0, Ordering::Release);
-    }
-
-    /// The newest durable checkpoint.
-    pub fn checkpoint(&self) -> Zxid {
-        Zxid(self.checkpoint.load(Ordering::Acquire))
-    }
-
-    /// Transactions behind it.
-    pub fn transactions(&self) -> u64 {
-        self.transactions.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of log behind it.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-}
-
 impl Shared {
     /// Which session timeouts are granted.
     pub fn session_timeouts(&self) -> TimeoutRange {
@@ -115,9 +67,9 @@ impl Shared {
             find: most,
             never_used_ms: i64::try_from(never_used).unwrap_or(i64::MAX),
         };
-        let from = self.reap_from.load(Ordering::Relaxed);
+        let from = self.reap_from.load(Relaxed);
         let found = tree.expired_containers(from, wall_ms, &limits);
-        self.reap_from.store(found.next.unwrap_or(0), Ordering::Relaxed);
+        self.reap_from.store(found.next.unwrap_or(0), Relaxed);
         found.paths
     }
 }

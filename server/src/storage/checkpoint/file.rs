@@ -95,19 +95,19 @@ impl OpenFile {
         Ok(Ok(()))
     }
 
-    /// Writes what `next` gives, until it gives nothing, and the head.
+    /// Writes what `next` gives, until it gives nothing, and the head; nothing if it gives up.
     pub(super) fn write(
         &self,
         head: &CheckpointHead,
-        mut next: impl FnMut() -> Vec<SlotImage>,
-    ) -> Result<Written> {
+        mut next: impl FnMut() -> Option<Vec<SlotImage>>,
+    ) -> Result<Option<Written>> {
         let mut written = Written { zxid: head.zxid, slots: 0, bytes: 0 };
         let transaction = self.begin()?;
         {
             let mut nodes = transaction.open_table(NODES)?;
             let mut value = Vec::new();
             loop {
-                let chunk = next();
+                let Some(chunk) = next() else { return Ok(None) };
                 if chunk.is_empty() {
                     break;
                 }
@@ -125,7 +125,7 @@ impl OpenFile {
             transaction.open_table(META)?.insert(HEAD, &head.to_bytes()[..])?;
         }
         transaction.commit()?;
-        Ok(written)
+        Ok(Some(written))
     }
 
     /// What an error of redb comes from.

@@ -126,12 +126,13 @@ impl Checkpoint {
     }
 
     /// Writes the slots that `next` gives, until it gives none, and the head, in one transaction.
-    /// After [`CheckpointError::Full`] the file holds what it held before.
+    /// When `next` gives `None`, the checkpoint is given up, and that is the result.
+    /// After that and after [`CheckpointError::Full`] the file holds what it held before.
     pub fn write(
         &mut self,
         head: &CheckpointHead,
-        next: impl FnMut() -> Vec<SlotImage>,
-    ) -> Result<Written, CheckpointError> {
+        next: impl FnMut() -> Option<Vec<SlotImage>>,
+    ) -> Result<Option<Written>, CheckpointError> {
         let file = match self.file.take() {
             Some(file) => file,
             None => OpenFile::open(&*self.fs, &self.path)?,

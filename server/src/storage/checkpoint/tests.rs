@@ -53,9 +53,9 @@ fn picture(tree: &Tree) -> impl PartialEq + use<> {
 
 fn write(checkpoint: &mut Checkpoint, tree: &mut Tree) -> Result<Written, CheckpointError> {
     let head = tree.checkpoint_begin();
-    let written = checkpoint.write(&head, || tree.checkpoint_chunk(7));
+    let written = checkpoint.write(&head, || Some(tree.checkpoint_chunk(7)));
     tree.checkpoint_end(written.is_ok());
-    written
+    written.map(|written| written.expect("not given up"))
 }
 
 fn load(fs: &Arc<dyn Fs>, path: &Path) -> Result<Option<Tree>, CheckpointError> {

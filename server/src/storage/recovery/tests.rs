@@ -61,9 +61,9 @@ impl Server {
     fn checkpoint(&mut self) -> Result<(), CheckpointError> {
         let Recovered { tree, log, checkpoint, .. } = &mut self.recovered;
         let head = tree.checkpoint_begin();
-        let written = checkpoint.write(&head, || tree.checkpoint_chunk(5));
+        let written = checkpoint.write(&head, || Some(tree.checkpoint_chunk(5)));
         tree.checkpoint_end(written.is_ok());
-        if let Some(job) = log.retire(written?.zxid, 0) {
+        if let Some(job) = log.retire(written?.expect("not given up").zxid, 0) {
             job.run()?;
         }
         Ok(())

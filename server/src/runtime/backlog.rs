@@ -1,0 +1,76 @@
+//! How far the log has outgrown the checkpoint.
+
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use quorate_protocol::Zxid;
+
+/// What a start would have to replay: the log behind the newest checkpoint.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    transactions: AtomicU64,
+    bytes: AtomicU64,
+    checkpoint: AtomicI64,
+    log_is_full: AtomicBool,
+}
+
+impl Backlog {
+    /// After recovery: the newest checkpoint, and what was replayed behind it.
+    pub fn new(checkpoint: Zxid, transactions: u64) -> Self {
+        Self {
+            transactions: transactions.into(),
+            checkpoint: checkpoint.0.into(),
+            ..Self::default()
+        }
+    }
+
+    /// A batch was logged.
+    pub fn grew(&self, transactions: u64, bytes: u64) {
+        self.transactions.fetch_add(transactions, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Transactions behind the checkpoint.
+    pub fn transactions(&self) -> u64 {
+        self.transactions.load(Relaxed)
+    }
+
+    /// Bytes of log behind it.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// A checkpoint begins: what is logged from now on counts for the next one. Returns how many
+    /// transactions this one is for.
+    pub fn begin_checkpoint(&self) -> u64 {
+        self.bytes.store(0, Relaxed);
+        self.transactions.swap(0, Relaxed)
+    }
+
+    /// The checkpoint that was begun came to nothing; its transactions are still behind.
+    pub fn checkpoint_failed(&self, transactions: u64) {
+        self.transactions.fetch_add(transactions, Relaxed);
+    }
+
+    /// The checkpoint that was begun is durable.
+    pub fn checkpointed(&self, zxid: Zxid) {
+        self.checkpoint.store(zxid.0, Release);
+    }
+
+    /// The newest durable checkpoint.
+    pub fn checkpoint(&self) -> Zxid {
+        Zxid(self.checkpoint.load(Acquire))
+    }
+
+    /// Notes whether there is room for the log; returns what was noted before.
+    pub fn set_log_full(&self, is_full: bool) -> bool {
+        self.log_is_full.swap(is_full, Relaxed)
+    }
+
+    /// Whether there is no room for the log.
+    pub fn is_log_full(&self) -> bool {
+        self.log_is_full.load(Relaxed)
+    }
+}

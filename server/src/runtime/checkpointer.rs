@@ -1,0 +1,140 @@
+//! The thread that keeps the checkpoint current, so that a start has little log to replay.
+//!
+//! It works in the background of everything else: only what changed since the last checkpoint is
+//! written, the tree is locked for a few slots at a time, the thread has the lowest priority, and
+//! between two checkpoints it rests in proportion to the work.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::{Condvar, Mutex};
+use tracing::{debug, error, info, warn};
+
+use super::{EXIT_DISK_FAILED, data::rounded, shared::Shared};
+use crate::storage::{
+    checkpoint::{Checkpoint, CheckpointError, Written},
+    reserve::Reserve,
+};
+
+/// Slots taken from the tree under one lock: a few microseconds.
+const CHUNK: usize = 64;
+/// How often the thread looks whether a checkpoint is due.
+const LOOK: Duration = Duration::from_millis(500);
+/// After a checkpoint the thread rests so many times as long as it took.
+const REST: u32 = 3;
+
+/// Ends the thread, and its waits.
+#[derive(Debug, Default)]
+pub(super) struct Stop {
+    stopped: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    /// Ends the thread after the checkpoint it may be writing was given up.
+    pub(super) fn stop(&self) {
+        *self.stopped.lock() = true;
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.stopped.lock()
+    }
+
+    /// Waits; true when it is time to end.
+    fn wait(&self, time: Duration) -> bool {
+        let mut stopped = self.stopped.lock();
+        if !*stopped {
+            self.changed.wait_for(&mut stopped, time);
+        }
+        *stopped
+    }
+}
+
+/// Writes checkpoints of the tree into the file.
+pub(super) struct Checkpointer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) checkpoint: Checkpoint,
+    /// Room without which a full disk could not be made to have room again.
+    pub(super) reserve: Reserve,
+    pub(super) stop: Arc<Stop>,
+}
+
+impl Checkpointer {
+    /// Writes a checkpoint whenever one is due, until stopped.
+    pub(super) fn run(mut self) {
+        lower_priority();
+        let mut last_end = self.shared.clock.elapsed();
+        let mut rest = Duration::ZERO;
+        while !self.stop.wait(LOOK) {
+            let since = self.shared.clock.elapsed().saturating_sub(last_end);
+            if since < rest || !self.is_due(since) {
+                continue;
+            }
+            let began = self.shared.clock.elapsed();
+            self.write();
+            last_end = self.shared.clock.elapsed();
+            rest = (last_end - began) * REST;
+        }
+    }
+
+    fn is_due(&self, since: Duration) -> bool {
+        let (settings, backlog) = (&self.shared.settings.storage, &self.shared.backlog);
+        let (transactions, bytes) = (backlog.transactions(), backlog.bytes());
+        transactions >= settings.checkpoint_transactions
+            || settings.checkpoint_log_bytes.is_some_and(|limit| bytes >= limit)
+            || (transactions > 0 && since >= settings.checkpoint_interval)
+            || (transactions > 0 && self.shared.backlog.is_log_full())
+    }
+
+    fn write(&mut self) {
+        let began = self.shared.clock.elapsed();
+        let full = self.shared.backlog.is_log_full();
+        if full && let Err(error) = self.reserve.release() {
+            warn!(%error, "the reserve for a full disk could not be given back");
+        }
+        let head = self.shared.tree.write().checkpoint_begin();
+        let counted = self.shared.backlog.begin_checkpoint();
+        let (shared, stop) = (&self.shared, &self.stop);
+        let written = self.checkpoint.write(&head, || {
+            if stop.is_stopped() { None } else { Some(shared.tree.write().checkpoint_chunk(CHUNK)) }
+        });
+        self.shared.tree.write().checkpoint_end(matches!(written, Ok(Some(_))));
+        let took = self.shared.clock.elapsed().saturating_sub(began);
+        match written {
+            Ok(Some(written)) => self.note_success(&written, took),
+            Ok(None) => debug!("checkpoint given up: the server ends"),
+            Err(CheckpointError::Full(error)) => {
+                self.shared.backlog.checkpoint_failed(counted);
+                self.shared.stats.snapshot_error_count.add(1);
+                warn!(%error, "no room for the checkpoint: the log grows until there is room again");
+            }
+            Err(error) => {
+                error!(%error, "the checkpoint cannot be written any more: the server ends");
+                std::process::exit(EXIT_DISK_FAILED);
+            }
+        }
+        if let Err(error) = self.reserve.take() {
+            debug!(%error, "the reserve for a full disk could not be taken yet");
+        }
+    }
+
+    fn note_success(&self, written: &Written, took: Duration) {
+        self.shared.backlog.checkpointed(written.zxid);
+        self.shared.stats.snapshottime.record_time(took);
+        info!(
+            zxid = %written.zxid,
+            slots = written.slots,
+            bytes = written.bytes,
+            took = %rounded(took),
+            "checkpoint written"
+        );
+    }
+}
+
+/// Leaves the processor to everybody else.
+fn lower_priority() {
+    let this = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(this), 19) {
+        debug!(%error, "the checkpoint's thread keeps its priority");
+    }
+}
