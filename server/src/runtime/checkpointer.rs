@@ -73,7 +73,7 @@ impl Checkpointer {
             let began = self.shared.clock.elapsed();
             self.write();
             last_end = self.shared.clock.elapsed();
-            rest = (last_end - began) * REST;
+            rest = last_end.saturating_sub(began) * REST;
         }
     }
 

@@ -230,9 +230,7 @@ impl Core {
             }
             Err(code) => {
                 let Waits::Reply(conn) = waits else { return };
-                let mut reply = BytesMut::new();
-                frame::put_empty_reply(&mut reply, xid, tree.last_zxid(), code);
-                let item = Behind::Reply { op, xid, reply, end: false };
+                let item = Behind::Refusal { op, xid, code };
                 self.behind(shared, tree, Waiting { conn, item, received_us });
             }
         }
@@ -327,6 +325,9 @@ impl Core {
             let before = out.len();
             match item {
                 Behind::Reply { reply, .. } => out.extend_from_slice(reply),
+                Behind::Refusal { xid, code, .. } => {
+                    frame::put_empty_reply(out, *xid, tree.last_zxid(), *code);
+                }
                 Behind::Read(request) => {
                     read::execute(tree, &shared.watches, &request.as_read(), out);
                 }
@@ -336,6 +337,8 @@ impl Core {
         conn.answered();
         let (op, xid, end) = match item {
             Behind::Reply { op, xid, end, .. } => (*op, *xid, *end),
+            // A client that wanted to go is let go, though its session stays until it expires.
+            Behind::Refusal { op, xid, .. } => (*op, *xid, *op == OpCode::CloseSession),
             Behind::Read(request) => (request.op, request.xid, false),
         };
         let now_us = shared.clock.now_us();
@@ -395,15 +398,8 @@ impl Core {
                 Waits::Nobody => {}
                 Waits::Session { conn, .. } => conn.outbox.end(End::Now),
                 Waits::Reply(conn) => {
-                    let mut reply = BytesMut::new();
                     let code = ErrorCode::SystemError;
-                    frame::put_empty_reply(&mut reply, entry.xid, tree.last_zxid(), code);
-                    let item = Behind::Reply {
-                        op: entry.op,
-                        xid: entry.xid,
-                        reply,
-                        end: entry.op == OpCode::CloseSession,
-                    };
+                    let item = Behind::Refusal { op: entry.op, xid: entry.xid, code };
                     let conn = conn.clone();
                     let id = conn.id;
                     let waiting = Waiting { conn, item, received_us: entry.received_us };

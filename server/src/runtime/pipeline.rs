@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use parking_lot::{Condvar, Mutex};
-use quorate_protocol::{OpCode, SessionId, Xid};
+use quorate_protocol::{ErrorCode, OpCode, SessionId, Xid};
 
 use super::{
     core::{Core, LoggedBatch},
@@ -58,6 +58,8 @@ pub enum Behind {
     /// A reply that is ready, such as the answer to `auth`; with `end` the connection is closed
     /// behind it.
     Reply { op: OpCode, xid: Xid, reply: BytesMut, end: bool },
+    /// A write that came to nothing and left no trace in the log.
+    Refusal { op: OpCode, xid: Xid, code: ErrorCode },
 }
 
 /// The inbox, the core, and the hand-over to the log writer.
