@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use quorate_protocol::OpCode;
+use quorate_protocol::record::EventType;
 
 use super::connection::ConnectionStats;
 use super::measure::{Counter, Histogram, Summary, SummaryNumbers, Unit};
@@ -96,18 +97,10 @@ server_stats! {
         response_bytes,
         /// Bytes of all watch events.
         watch_bytes,
-        /// Requests dropped because their connection was gone.
-        stale_requests_dropped,
-        /// Replies dropped because their connection was gone.
+        /// Replies that their connection did not live to see; counted by [`ServerStats::abandon`].
         stale_replies,
-        /// Times a client was not read from because too many requests were outstanding.
-        request_throttle_wait_count,
         /// Transactions after which the tree's digest was not the announced one.
         digest_mismatches_count,
-        /// TTL nodes created.
-        ttl_node_created_count,
-        /// TTL nodes the server deleted.
-        ttl_node_deleted_count,
         /// Checkpoints that could not be written.
         snapshot_error_count,
     }
@@ -124,8 +117,6 @@ server_stats! {
         startup_txns_load_time as Time,
         /// Transactions read from the log at start-up.
         startup_txns_loaded as Number,
-        /// How long a batch of requests took to prepare.
-        prep_process_time as Time,
         /// Transactions in one write of the log.
         sync_processor_batch_size as Number,
         /// Watches fired by one creation.
@@ -142,12 +133,6 @@ server_stats! {
         readlatency,
         /// From a write's arrival to its answer.
         updatelatency,
-        /// From a write's preparation until it was applied.
-        propagation_latency,
-        /// From a write's preparation until it was durable.
-        sync_processor_queue_and_flush_time_ms,
-        /// How long durable transactions took to be applied and answered.
-        write_final_proc_time_ms,
     }
 }
 
@@ -203,7 +188,19 @@ impl ServerStats {
 
     /// Gives up on requests whose connection went before they were answered.
     pub fn abandon(&self, requests: u64) {
+        self.stale_replies.add(requests);
         self.requests_answered.fetch_add(requests, Relaxed);
+    }
+
+    /// A change fired so many watches at one path.
+    pub fn watches_fired(&self, kind: EventType, watches: usize) {
+        let summary = match kind {
+            EventType::NodeCreated => &self.node_created_watch_count,
+            EventType::NodeDeleted => &self.node_deleted_watch_count,
+            EventType::NodeDataChanged => &self.node_changed_watch_count,
+            EventType::NodeChildrenChanged => &self.node_children_watch_count,
+        };
+        summary.record(watches as u64);
     }
 
     /// Latencies of all requests, in microseconds.

@@ -41,6 +41,8 @@ pub(super) async fn handshake(
         }
         if let Some(record) = frame::peek_frame(input, BUDGET - LENGTH_SIZE)? {
             let length = record.len();
+            shared.stats.connection_request_count.add(1);
+            shared.stats.tally(&conn.stats).received(LENGTH_SIZE + length);
             let request = ConnectRequest::from_bytes(record).map_err(|_| Ended::BadConnect)?;
             ask_for_session(shared, conn, &request)?;
             input.advance(LENGTH_SIZE + length);

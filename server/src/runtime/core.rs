@@ -12,7 +12,7 @@ use quorate_protocol::{
     Decode, Encode, ErrorCode, OpCode, Perms, SessionId, Xid, Zxid, frame::put_frame,
     record::ConnectResponse,
 };
-use tracing::info;
+use tracing::{error, info};
 
 use super::{
     clock::Clock,
@@ -26,7 +26,7 @@ use crate::{
     request::{Order, Prepared, Preparer, Request, frame, read, reply},
     session::{SessionIds, State, Tracker},
     storage::log::Batch,
-    tree::Tree,
+    tree::{DigestMismatch, Tree},
     txn::{Txn, TxnRecord},
     watch::{Change, ConnId},
 };
@@ -272,6 +272,11 @@ impl Core {
         let record = TxnRecord::from_bytes(body).expect("a transaction that was just prepared");
         let to_wake = &mut self.to_wake;
         let outcome = tree.apply(&record, &mut |change| notify(to_wake, shared, &change));
+        if let Some(DigestMismatch { expected, found }) = outcome.digest_mismatch {
+            shared.stats.digest_mismatches_count.add(1);
+            let zxid = record.header.zxid;
+            error!(%zxid, expected, found, "the tree is not what its digest says; please report it");
+        }
         let session = record.header.client_id;
         match &record.txn {
             Txn::CreateSession { timeout_ms } => {
@@ -431,6 +436,7 @@ impl Core {
 /// writing: no reader can see the change before the event is in its outbox.
 fn notify(to_wake: &mut Vec<Arc<Conn>>, shared: &Shared, change: &Change<'_>) {
     shared.watches.trigger(change, |event, told| {
+        shared.stats.watches_fired(event.kind, told.len());
         let mut bytes = BytesMut::new();
         frame::put_event(&mut bytes, event.zxid, event.kind, event.path);
         let told = told.iter().filter_map(|&conn| shared.conns.get(conn));

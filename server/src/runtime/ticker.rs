@@ -41,6 +41,10 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         for conn in conns {
             if let Some(reason) = overdue(&shared, &conn, now_ms) {
                 debug!(conn = conn.id.0, remote = %conn.stats.remote, reason, "connection cut off");
+                shared.stats.connection_drop_count.add(1);
+                if conn.session().is_none() {
+                    shared.stats.sessionless_connections_expired.add(1);
+                }
                 conn.outbox.end(End::Now);
             }
         }
