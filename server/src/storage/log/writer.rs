@@ -180,11 +180,15 @@ impl Log {
 
     /// Notes in the log how far it is durable, unless the next batch is going to: to be called
     /// when there is none. Until then damage to the last batch cannot be told from a torn end.
+    /// Where there is no room for it, the next batch says it.
     ///
     /// # Errors
-    /// As [`append`](Self::append).
+    /// Any error means that the process has to end.
     pub fn mark(&mut self) -> Result<(), LogError> {
-        self.unless_failed(Self::try_mark)
+        match self.unless_failed(Self::try_mark) {
+            Err(LogError::Full(_)) => Ok(()),
+            done => done,
+        }
     }
 
     /// Ends the use of the log: all of it is durable and says so.

@@ -73,10 +73,7 @@ fn work(fs: &Arc<dyn Fs>, dir: &Path, seed: u64, model: &mut Model) -> Result<()
                     log.supply(job.run());
                 }
             }
-            1 => match log.mark() {
-                Err(LogError::Full(_)) | Ok(()) => {}
-                Err(error) => return Err(error),
-            },
+            1 => log.mark()?,
             2 => {
                 model.checkpoint = model.durable;
                 if let Some(job) = log.retire(model.checkpoint_zxid(), rng.usize(..2)) {
