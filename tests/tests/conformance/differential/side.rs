@@ -83,6 +83,9 @@ impl Side {
             Step::Expire { slot, path } => self.expire(*slot, path, &mut outcome[*slot]),
         }
         self.fence(&mut outcome);
+        if matches!(step, Step::Close { .. } | Step::Expire { .. }) {
+            outcome.iter_mut().for_each(|seen| sort_events_of_one_transaction(seen));
+        }
         outcome
     }
 
@@ -296,6 +299,17 @@ impl Normaliser {
             stat.ephemeral_owner = SessionId(i64::try_from(number).expect("few sessions"));
         }
         Ok(())
+    }
+}
+
+/// A session's ephemeral nodes go in no particular order.
+fn sort_events_of_one_transaction(seen: &mut [Observed]) {
+    let same = |a: &Observed, b: &Observed| match (a, b) {
+        (Observed::Reply(a), Observed::Reply(b)) => a.xid == -1 && b.xid == -1 && a.zxid == b.zxid,
+        _ => false,
+    };
+    for events in seen.chunk_by_mut(same) {
+        events.sort_by_key(|event| format!("{event:?}"));
     }
 }
 
