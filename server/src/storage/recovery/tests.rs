@@ -239,6 +239,23 @@ fn a_lost_log_is_not_an_empty_one() {
 }
 
 #[test]
+fn a_log_that_ends_before_the_checkpoint_has_lost_something() {
+    let (fs, dyn_fs) = sample();
+    let mut server = Server::start(&dyn_fs).unwrap();
+    server.checkpoint().unwrap();
+    drop(server);
+    // All of the newest segment, the marks in it included.
+    let log = Path::new("/log/quorate/log");
+    let newest = dyn_fs.list(log).unwrap().pop().unwrap();
+    fs.damage(&log.join(newest), |bytes| bytes[512..].fill(0));
+    let error = recover(&dyn_fs).unwrap_err();
+    assert!(
+        matches!(error, RecoveryError::LogLost { log, checkpoint: Zxid(25), .. } if log < Zxid(25)),
+        "{error}"
+    );
+}
+
+#[test]
 fn log_and_checkpoint_must_belong_together() {
     let (_, fs) = sample();
     let other = Settings { database: 8, ..settings("/data2", "/log2") };
