@@ -379,7 +379,13 @@ impl Core {
             passwd: shared.passwords.of(session),
             read_only: read_only.map(|_| false),
         };
-        let to_wake = conn.outbox.append(|out| put_frame(out, |out| response.encode(out)));
+        let mut bytes = 0;
+        let to_wake = conn.outbox.append(|out| {
+            let before = out.len();
+            put_frame(out, |out| response.encode(out));
+            bytes = out.len() - before;
+        });
+        shared.stats.tally(&conn.stats).sent(bytes);
         // The task serves requests as soon as it sees the session: the answer comes before.
         conn.stats.attach(session, timeout_ms);
         if let Some(old) = shared.conns.attach(session, conn) {

@@ -58,6 +58,9 @@ impl Server {
         let listener = listener::bind(clients.address, clients.listen_backlog)?;
         let client_address = listener.local_addr().context("ask for the listening address")?;
         let Data { recovered, reserve, passwords, seed } = data::open(&settings)?;
+        let stats = ServerStats::default();
+        stats.dbinittime.record_time(clock.elapsed());
+        stats.startup_txns_loaded.record(recovered.report.replayed);
         let mut sessions = Tracker::new(millis(settings.sessions.tick));
         for (&session, &timeout_ms) in recovered.tree.sessions() {
             sessions.open(session, timeout_ms, clock.now_ms());
@@ -78,7 +81,7 @@ impl Server {
             conns: Registry::default(),
             pipeline: Pipeline::new(Core::new(preparer, sessions, session_ids)),
             passwords,
-            stats: ServerStats::default(),
+            stats,
             environment: Environment::collect(),
             reap_from: 0.into(),
             backlog: Backlog::new(recovered.report.checkpoint_zxid, recovered.report.replayed),
