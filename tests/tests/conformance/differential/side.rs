@@ -84,7 +84,9 @@ impl Side {
         }
         self.fence(&mut outcome);
         if matches!(step, Step::Close { .. } | Step::Expire { .. }) {
-            outcome.iter_mut().for_each(|seen| sort_events_of_one_transaction(seen));
+            for seen in &mut outcome {
+                sort_events_of_one_transaction(seen);
+            }
         }
         outcome
     }
