@@ -21,6 +21,9 @@ use super::{
 };
 use crate::{net::Conn, request::Request};
 
+/// Bytes of a batch above which its buffers are not kept.
+const SPARE_MAX: usize = 4 << 20;
+
 /// Something for the pipeline to do.
 pub enum Input {
     /// A client's write.
@@ -163,10 +166,12 @@ impl Pipeline {
         }
     }
 
-    /// Takes an applied batch back for its buffers.
+    /// Takes an applied batch back for its buffers, unless they are larger than usual.
     pub fn recycle(&self, mut batch: LoggedBatch) {
-        batch.clear();
-        self.to_log.lock().spare.push(batch);
+        if batch.log.size() <= SPARE_MAX {
+            batch.clear();
+            self.to_log.lock().spare.push(batch);
+        }
     }
 
     /// Lets the log writer end once it has written what it was given.
