@@ -89,6 +89,8 @@ pub struct Core {
     session_ids: SessionIds,
     /// Transactions prepared since the last batch was handed to the log writer.
     pub building: LoggedBatch,
+    /// Batches given to be logged that have not come back.
+    pub under_way: usize,
     /// Connections to be told of what is in their outboxes.
     to_wake: Vec<Arc<Conn>>,
     /// Things let go by [`Order`], on their way to being answered.
@@ -112,6 +114,7 @@ impl Core {
             sessions,
             session_ids,
             building: LoggedBatch::default(),
+            under_way: 0,
             to_wake: Vec::new(),
             released: Vec::new(),
         }
@@ -130,10 +133,12 @@ impl Core {
             match input {
                 Input::Durable(batch) => {
                     drop(tree.take());
+                    self.under_way -= 1;
                     self.apply(shared, batch);
                 }
                 Input::NoRoom(batch) => {
                     drop(tree.take());
+                    self.under_way -= 1;
                     self.refuse(shared, batch);
                 }
                 input => {

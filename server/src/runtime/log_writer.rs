@@ -1,4 +1,8 @@
-//! The thread that makes batches durable: one write and one sync for each.
+//! What makes batches durable: one write and one sync for each.
+//!
+//! It has a thread of its own, which the pipeline hands batches to. A lone write is written by the
+//! thread that prepared it, as long as the disk has been fast: to wake another one would take
+//! about as long as the sync.
 
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -16,6 +20,8 @@ use crate::storage::{
     log::{Log, LogError, Retirement, Spare},
 };
 
+/// A disk is fast whose syncs take no longer than this on average.
+const FAST_SYNC: Duration = Duration::from_micros(400);
 /// Without a batch for so long, the log notes how far it is durable.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -28,37 +34,33 @@ pub(super) struct LogWriter {
     retiring: Option<JoinHandle<()>>,
     /// The checkpoint that segments were last let go for.
     retired: i64,
+    /// How long syncs take: the average over some of the last.
+    sync_time: Duration,
 }
 
 impl LogWriter {
     /// A writer of the log that recovery left.
     pub(super) fn new(log: Log) -> Self {
-        Self { log, preparing: None, retiring: None, retired: 0 }
+        let (preparing, retiring) = (None, None);
+        Self { log, preparing, retiring, retired: 0, sync_time: Duration::MAX }
     }
 
-    /// Writes and syncs batches until the pipeline is closed.
-    pub(super) fn run(mut self, shared: &Arc<Shared>) {
-        loop {
-            self.look_after_segments(shared);
-            match shared.pipeline.next_batch(IDLE) {
-                NextBatch::Batch(batch) => self.write(shared, batch),
-                NextBatch::Idle => self.log.mark().unwrap_or_else(|error| end_process(&error)),
-                NextBatch::Closed => break,
-            }
-        }
-        if let Err(error) = self.log.close() {
-            error!(%error, "the log could not be closed; the next start reads it as after a crash");
-        }
-        let _ = self.retiring.map(JoinHandle::join);
-        let _ = self.preparing.map(JoinHandle::join);
+    /// Whether the disk has lately been fast enough to be waited for.
+    pub(super) fn is_fast(&self) -> bool {
+        self.sync_time <= FAST_SYNC
     }
 
-    fn write(&mut self, shared: &Arc<Shared>, mut batch: LoggedBatch) {
+    /// Writes and syncs a batch; returns what the pipeline is to do with it.
+    pub(super) fn write(&mut self, shared: &Shared, mut batch: LoggedBatch) -> Input {
         let started = shared.clock.elapsed();
         let appended = self.log.append(&mut batch.log);
         let written = shared.clock.elapsed();
         let durable = appended.and_then(|()| self.log.sync());
         let sync_time = shared.clock.elapsed().saturating_sub(written);
+        self.sync_time = match self.sync_time {
+            Duration::MAX => sync_time,
+            average => (average * 7 + sync_time) / 8,
+        };
         shared.stats.sync_processor_batch_size.record(batch.len() as u64);
         shared.stats.fsynctime.record_time(sync_time);
         if sync_time > shared.settings.storage.sync_warning {
@@ -71,7 +73,7 @@ impl LogWriter {
                     info!("there is room for the log again: writes are accepted");
                 }
                 shared.backlog.grew(batch.len() as u64, batch.log.size() as u64);
-                shared.pipeline.submit_one(shared, Input::Durable(batch));
+                Input::Durable(batch)
             }
             Err(LogError::Full(error)) => {
                 if !shared.backlog.set_log_full(true) {
@@ -81,7 +83,7 @@ impl LogWriter {
                          room on this file system again"
                     );
                 }
-                shared.pipeline.submit_one(shared, Input::NoRoom(batch));
+                Input::NoRoom(batch)
             }
             Err(error) => end_process(&error),
         }
@@ -107,6 +109,30 @@ impl LogWriter {
             self.retiring = self.log.retire(checkpoint, keep).map(retire);
         }
     }
+}
+
+/// The writer's thread: writes batches until the pipeline is closed.
+pub(super) fn run(shared: &Arc<Shared>) {
+    loop {
+        shared.pipeline.writer().look_after_segments(shared);
+        match shared.pipeline.next_batch(IDLE) {
+            NextBatch::Batch(batch) => {
+                let written = shared.pipeline.writer().write(shared, batch);
+                shared.pipeline.submit_one(shared, written);
+            }
+            NextBatch::Idle => {
+                let marked = shared.pipeline.writer().log.mark();
+                marked.unwrap_or_else(|error| end_process(&error));
+            }
+            NextBatch::Closed => break,
+        }
+    }
+    let mut writer = shared.pipeline.writer();
+    if let Err(error) = writer.log.close() {
+        error!(%error, "the log could not be closed; the next start reads it as after a crash");
+    }
+    let _ = writer.retiring.take().map(JoinHandle::join);
+    let _ = writer.preparing.take().map(JoinHandle::join);
 }
 
 fn retire(job: Retirement) -> JoinHandle<()> {

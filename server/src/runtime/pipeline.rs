@@ -7,16 +7,18 @@
 //!
 //! The log writer is a thread of its own. While it writes and syncs one batch, the next one is
 //! being built; when a batch is durable it comes back as an input, is applied to the tree and
-//! answered. Nothing is applied, answered or seen by a reader before it is durable.
+//! answered. Nothing is applied, answered or seen by a reader before it is durable. Only a write
+//! that is alone, on a fast disk, is logged by the driver itself.
 
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use quorate_protocol::{ErrorCode, OpCode, SessionId, Xid};
 
 use super::{
     core::{Core, LoggedBatch},
+    log_writer::LogWriter,
     shared::Shared,
 };
 use crate::{net::Conn, request::Request};
@@ -70,6 +72,7 @@ pub struct Pipeline {
     inbox: Mutex<Vec<Input>>,
     core: Mutex<Core>,
     to_log: Mutex<ToLog>,
+    writer: Mutex<LogWriter>,
     log_has_work: Condvar,
 }
 
@@ -92,12 +95,13 @@ struct ToLog {
 }
 
 impl Pipeline {
-    /// A pipeline around a core that continues after what recovery found.
-    pub fn new(core: Core) -> Self {
+    /// A pipeline around a core and a log that continue after what recovery found.
+    pub(super) fn new(core: Core, writer: LogWriter) -> Self {
         Self {
             inbox: Mutex::default(),
             core: Mutex::new(core),
             to_log: Mutex::default(),
+            writer: Mutex::new(writer),
             log_has_work: Condvar::new(),
         }
     }
@@ -125,7 +129,7 @@ impl Pipeline {
                     break;
                 }
                 core.step(shared, inputs.drain(..));
-                self.hand_over(&mut core);
+                self.log(shared, &mut core);
             }
             drop(core);
             if self.inbox.lock().is_empty() {
@@ -134,18 +138,39 @@ impl Pipeline {
         }
     }
 
+    /// Has the batch that was built logged.
+    fn log(&self, shared: &Shared, core: &mut Core) {
+        if core.building.len() == 1
+            && core.under_way == 0
+            && let Some(mut writer) = self.writer.try_lock()
+            && writer.is_fast()
+        {
+            let next = self.to_log.lock().spare.pop().unwrap_or_default();
+            let batch = std::mem::replace(&mut core.building, next);
+            core.under_way += 1;
+            let written = writer.write(shared, batch);
+            drop(writer);
+            core.step(shared, iter::once(written));
+        } else if !core.building.is_empty() {
+            self.hand_over(core);
+        }
+    }
+
     /// Gives the log writer the batch that was built, if it is waiting for one.
     fn hand_over(&self, core: &mut Core) {
-        if core.building.is_empty() {
-            return;
-        }
         let mut to_log = self.to_log.lock();
         if to_log.batch.is_none() {
             let next = to_log.spare.pop().unwrap_or_default();
             to_log.batch = Some(std::mem::replace(&mut core.building, next));
+            core.under_way += 1;
             drop(to_log);
             self.log_has_work.notify_one();
         }
+    }
+
+    /// The log writer, once nobody else writes.
+    pub(super) fn writer(&self) -> MutexGuard<'_, LogWriter> {
+        self.writer.lock()
     }
 
     /// Looks at the core from outside, between two steps.

@@ -15,7 +15,7 @@ use super::{
     core::Core,
     data::{self, Data, rounded},
     io_threads::IoThreads,
-    log_writer::LogWriter,
+    log_writer::{self, LogWriter},
     pipeline::Pipeline,
     shared::Shared,
     thread, ticker,
@@ -79,7 +79,10 @@ impl Server {
             tree: RwLock::new(recovered.tree),
             watches: WatchTable::new(seed),
             conns: Registry::default(),
-            pipeline: Pipeline::new(Core::new(preparer, sessions, session_ids)),
+            pipeline: Pipeline::new(
+                Core::new(preparer, sessions, session_ids),
+                LogWriter::new(recovered.log),
+            ),
             passwords,
             stats,
             environment: Environment::collect(),
@@ -89,7 +92,6 @@ impl Server {
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let io_threads = IoThreads::start(shared.settings.threads)?;
-        let log_writer = LogWriter::new(recovered.log);
         let stop_checkpointer = Arc::<checkpointer::Stop>::default();
         let checkpointer = Checkpointer {
             shared: shared.clone(),
@@ -101,7 +103,7 @@ impl Server {
             thread::spawn("checkpoint", move || checkpointer.run()),
             thread::spawn("log", {
                 let shared = shared.clone();
-                move || log_writer.run(&shared)
+                move || log_writer::run(&shared)
             }),
         ];
         tasks.spawn(ticker::run(shared.clone(), stop.clone()));

@@ -192,7 +192,7 @@ impl Log {
     }
 
     /// Ends the use of the log: all of it is durable and says so.
-    pub fn close(mut self) -> Result<(), LogError> {
+    pub fn close(&mut self) -> Result<(), LogError> {
         self.sync()?;
         self.mark()?;
         self.sync()
