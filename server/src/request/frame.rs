@@ -21,7 +21,10 @@ pub fn put_reply(
         out.reserve(ReplyHeader::SIZE);
         ReplyHeader { xid, zxid, error: ErrorCode::Ok.wire() }.encode(out);
         let end = out.len();
-        if let Err(code) = body(out) {
+        let put = body(out);
+        // A length is an int: what is longer cannot be told.
+        let fits = i32::try_from(out.len() - header).is_ok();
+        if let Err(code) = put.and(fits.then_some(()).ok_or(ErrorCode::MarshallingError)) {
             out.truncate(header);
             ReplyHeader { xid, zxid, error: code.wire() }.encode(out);
             debug_assert_eq!(out.len(), end);

@@ -29,6 +29,10 @@ use crate::{
     watch::{ConnId, Mode, WatchTable},
 };
 
+/// Bytes of a multiRead's reply above which it is refused: each of its operations asks in a few
+/// bytes for as much as a node holds, so a small request could take all memory.
+const MULTI_READ_MAX: usize = 128 << 20;
+
 /// A request of [`super::Class::Read`], lent from wherever it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Read<'a> {
@@ -215,8 +219,12 @@ impl<'a> Reader<'a> {
 
     /// Each operation succeeds or fails by itself. Their watch flags do not count.
     fn multi_read(&self, out: &mut BytesMut) -> Result<(), ErrorCode> {
+        let before = out.len();
         for op in MultiOps::new(OpCode::MultiRead, self.request.body) {
             let op = op.map_err(|_| ErrorCode::MarshallingError)?;
+            if out.len() - before > MULTI_READ_MAX {
+                return Err(ErrorCode::MarshallingError);
+            }
             let (MultiOp::GetData(PathWatchRequest { path, .. })
             | MultiOp::GetChildren(PathWatchRequest { path, .. })) = &op
             else {
