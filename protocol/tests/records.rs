@@ -195,7 +195,8 @@ records! {
         |(kind, state, path)| WatcherEvent { kind, state, path };
 
     auth: AuthRequest<'_>,
-        (any::<i32>(), text(), data()), |(kind, scheme, auth)| AuthRequest { kind, scheme, auth };
+        (any::<i32>(), prop::option::of(text()), data()),
+        |(kind, scheme, auth)| AuthRequest { kind, scheme, auth };
     sasl: SaslRequest<'_>, data(), |token| SaslRequest { token };
     sasl_response: SaslResponse<'_>, data(), |token| SaslResponse { token };
     who_am_i_response: WhoAmIResponse<'_>,

@@ -13,7 +13,7 @@ records! {
         /// Always 0.
         kind: i32,
         /// Which scheme judges `auth`.
-        scheme: Cow<'a, str>,
+        scheme: Option<Cow<'a, str>>,
         /// The proof, in the scheme's own form.
         auth: Option<&'a [u8]>,
     }

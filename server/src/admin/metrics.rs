@@ -15,16 +15,12 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99),
 
 /// Compat: dashboards and alerts expect these. What they count cannot happen here, so there is
 /// none.
-const ABSENT: [&str; 11] = [
+const ABSENT: [&str; 7] = [
     "local_sessions",
     "outstanding_tls_handshake",
     "non_mtls_remote_conn_count",
     "non_mtls_local_conn_count",
-    "large_requests_rejected",
-    "throttled_ops",
     "stale_requests",
-    "stale_requests_dropped",
-    "request_throttle_wait_count",
     "snap_count",
     "unrecoverable_error_count",
 ];

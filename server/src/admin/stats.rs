@@ -81,9 +81,9 @@ server_stats! {
     counters {
         /// Connect requests.
         connection_request_count,
-        /// Connections refused by a limit on their number.
+        /// Connections refused by a limit on their number or by the throttle of new ones.
         connection_rejected,
-        /// Connections that were closed by the server.
+        /// Connections that ended because the client was gone.
         connection_drop_count,
         /// Connect requests for a session that existed.
         connection_revalidate_count,
@@ -97,10 +97,22 @@ server_stats! {
         response_bytes,
         /// Bytes of all watch events.
         watch_bytes,
-        /// Replies that their connection did not live to see; counted by [`ServerStats::abandon`].
+        /// Requests dropped because their connection was gone.
+        stale_requests_dropped,
+        /// Replies to requests that were executed although their connection was gone.
         stale_replies,
+        /// Requests answered "throttled" because they had waited too long.
+        throttled_ops,
+        /// Times a client was not read from because too many requests were in progress.
+        request_throttle_wait_count,
+        /// Connections closed because large requests took too much memory.
+        large_requests_rejected,
         /// Transactions after which the tree's digest was not the announced one.
         digest_mismatches_count,
+        /// TTL nodes created.
+        ttl_node_created_count,
+        /// TTL nodes the server deleted.
+        ttl_node_deleted_count,
         /// Checkpoints that could not be written.
         snapshot_error_count,
     }
@@ -133,6 +145,12 @@ server_stats! {
         readlatency,
         /// From a write's arrival to its answer.
         updatelatency,
+        /// From the preparation of a batch's first write until all of the batch was applied.
+        propagation_latency,
+        /// From the preparation of a batch's first write until the batch was durable.
+        sync_processor_queue_and_flush_time_ms,
+        /// How long a durable batch took to be applied and answered.
+        write_final_proc_time_ms,
     }
 }
 
@@ -186,9 +204,8 @@ impl ServerStats {
         self.requests_read.load(Relaxed).saturating_sub(answered)
     }
 
-    /// Gives up on requests whose connection went before they were answered.
+    /// Gives up on requests that nobody waits for any more.
     pub fn abandon(&self, requests: u64) {
-        self.stale_replies.add(requests);
         self.requests_answered.fetch_add(requests, Relaxed);
     }
 

@@ -71,36 +71,82 @@ pub const GROUPS: &[Group] = &[
                 "0xfffff",
                 "Most bytes of a request. A connection that announces more is closed.",
             ),
-            no_effect(
+            honoured(
                 "globalOutstandingLimit",
-                "requests in progress are limited for each connection by itself",
+                "1000",
+                "Requests that may wait for their answers before the server stops reading from clients.",
             ),
-            not_built(
+            honoured(
                 "largeRequestThreshold",
-                &["-1"],
-                "a limit on large requests is not built yet",
+                "-1",
+                "Bytes from which on a request is large; -1: none is.",
             ),
-            no_effect("largeRequestMaxBytes", "it matters with `largeRequestThreshold` only"),
-            not_built(
+            honoured(
+                "largeRequestMaxBytes",
+                "104857600",
+                "Most bytes of all large requests in progress; a connection that would exceed it is closed.",
+            ),
+            honoured(
                 "request_throttle_max_requests",
-                &["0"],
-                "the request throttle is not built yet",
+                "0",
+                "Requests in progress, reads included, at which the server stops reading from clients; 0: no limit.",
             ),
-            not_built("throttled_op_wait_time", &["0"], "the request throttle is not built yet"),
-            not_built(
+            honoured(
+                "throttled_op_wait_time",
+                "0",
+                "Milliseconds of waiting after which a request is answered `ThrottledOp` (-127) instead of executed; 0: never.",
+            ),
+            honoured(
                 "connection_throttle_tokens",
-                &["0"],
-                "the throttle of new connections is not built yet; see `maxCnxns`",
+                "0",
+                "New connections that may come at once before the throttle closes further ones; 0: no throttle.",
             ),
-            no_effect("connection_throttle_*", "it matters with `connection_throttle_tokens` only"),
-            no_effect("request_throttle_*", "it matters with `request_throttle_max_requests` only"),
+            honoured(
+                "connection_throttle_fill_time",
+                "1",
+                "Milliseconds after which the throttle gets new tokens.",
+            ),
+            honoured("connection_throttle_fill_count", "1", "Tokens it gets each time."),
+            honoured(
+                "connection_throttle_weight_enabled",
+                "false",
+                "Take a number of tokens that depends on the kind of session asked for.",
+            ),
+            honoured("connection_throttle_global_session_weight", "3", "Tokens for a new session."),
+            honoured("connection_throttle_renew_session_weight", "2", "Tokens for a reconnect."),
+            not_built(
+                "connection_throttle_freeze_time",
+                &["-1"],
+                "the throttle's dropping at random is not built yet",
+            ),
             no_effect(
-                "request_stale_latency_check",
-                "it matters with `request_throttle_max_requests` only",
+                "connection_throttle_drop_increase",
+                "it matters with `connection_throttle_freeze_time` only",
             ),
+            no_effect(
+                "connection_throttle_drop_decrease",
+                "it matters with `connection_throttle_freeze_time` only",
+            ),
+            no_effect(
+                "connection_throttle_decrease_ratio",
+                "it matters with `connection_throttle_freeze_time` only",
+            ),
+            no_effect(
+                "connection_throttle_local_session_weight",
+                "there are no local sessions yet",
+            ),
+            no_effect(
+                "request_throttle_stall_time",
+                "a throttled connection is read from again as soon as there is room",
+            ),
+            no_effect(
+                "request_throttle_drop_stale",
+                "a closed connection's requests that were not proposed yet are always dropped",
+            ),
+            no_effect("request_stale_latency_check", "a request is never dropped for its age"),
             no_effect(
                 "request_stale_connection_check",
-                "it matters with `request_throttle_max_requests` only",
+                "a closed connection's requests that were not proposed yet are always dropped",
             ),
             no_effect("request_throttler.shutdownTimeout", PIPELINE),
             no_effect(
@@ -270,8 +316,12 @@ pub const GROUPS: &[Group] = &[
                 "SHA1",
                 "The hash of the scheme `digest`: `SHA1`, `SHA-224`, `SHA-256`, `SHA-384` or `SHA-512`.",
             ),
-            not_built("enforce.auth.enabled", FALSE, "enforcing authentication is not built yet"),
-            no_effect("enforce.auth.schemes", "it matters with `enforce.auth.enabled` only"),
+            honoured(
+                "enforce.auth.enabled",
+                "false",
+                "Refuse the requests of a client that has not authenticated by one of `enforce.auth.schemes`.",
+            ),
+            honoured("enforce.auth.schemes", "", "Names of schemes, separated by commas."),
             honoured(
                 "authProvider.N",
                 "",

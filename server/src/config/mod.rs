@@ -22,8 +22,8 @@ pub mod written;
 
 pub use reader::{Note, Problem};
 pub use settings::{
-    ClientAddress, ClientSettings, ContainerSettings, Limits, LogFormat, LogSettings,
-    SessionPassword, SessionSettings, Settings, StorageSettings, TreeSettings,
+    ClientAddress, ClientSettings, ConnectionThrottle, ContainerSettings, Limits, LogFormat,
+    LogSettings, SessionPassword, SessionSettings, Settings, StorageSettings, TreeSettings,
 };
 
 use reader::Reader;

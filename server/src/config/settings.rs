@@ -29,12 +29,16 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// Bounds on the work that clients may cause.
     pub limits: Limits,
+    /// The throttle of new connections; `None` when it is off.
+    pub connection_throttle: Option<ConnectionThrottle>,
     /// What the tree allows and keeps.
     pub tree: TreeSettings,
     /// The search for outdated nodes; `None` when there is none.
     pub containers: Option<ContainerSettings>,
     /// Schemes of authentication, the super user and `skipACL`.
     pub auth: Schemes,
+    /// The schemes by one of which a client must have authenticated; empty when it need not.
+    pub required_schemes: Vec<String>,
     /// Folders, log and checkpoints.
     pub storage: StorageSettings,
     /// The four-letter words that are executed.
@@ -121,6 +125,31 @@ pub enum SessionPassword {
 pub struct Limits {
     /// Most bytes of a request's frame, without its length.
     pub request_bytes: usize,
+    /// Bytes from which on a request is large.
+    pub large_request_threshold: Option<usize>,
+    /// Most bytes of all large requests in progress.
+    pub large_requests_bytes: usize,
+    /// Requests that wait for their answers at which the server stops reading from clients.
+    pub outstanding_requests: usize,
+    /// Requests in progress, reads included, at which the server stops reading from clients.
+    pub requests_in_progress: Option<u32>,
+    /// How long a request may wait before it is refused instead of executed.
+    pub throttled_op_wait: Option<Duration>,
+}
+
+/// A bucket of tokens, of which each new connection takes some.
+#[derive(Debug, Clone)]
+pub struct ConnectionThrottle {
+    /// Tokens in a full bucket.
+    pub tokens: u32,
+    /// How often tokens come in.
+    pub fill_time: Duration,
+    /// How many come in each time.
+    pub fill_count: u32,
+    /// Tokens a new session takes.
+    pub new_session: u32,
+    /// Tokens a reconnect takes.
+    pub reconnect: u32,
 }
 
 /// What the tree allows and keeps.
@@ -196,6 +225,7 @@ impl Settings {
             server_id: server_id.unwrap_or(1),
             sessions: SessionSettings::read(r),
             limits: Limits::read(r),
+            connection_throttle: ConnectionThrottle::read(r),
             tree: TreeSettings {
                 extended_types: r.get("extendedTypesEnabled", boolean),
                 enforce_quota: r.get("enforceQuota", boolean),
@@ -203,6 +233,7 @@ impl Settings {
             },
             containers: ContainerSettings::read(r),
             auth: schemes(r),
+            required_schemes: required_schemes(r),
             storage,
             four_letter_words: whitelist(r),
             metrics: metrics(r),
@@ -269,7 +300,31 @@ impl SessionSettings {
 impl Limits {
     fn read(r: &mut Reader<'_>) -> Self {
         let most = i32::MAX.unsigned_abs() as usize;
-        Self { request_bytes: r.get("jute.maxbuffer", number(1024..=most)) }
+        let threshold = r.get("largeRequestThreshold", number(-1..=i32::MAX));
+        Self {
+            request_bytes: r.get("jute.maxbuffer", number(1024..=most)),
+            large_request_threshold: usize::try_from(threshold).ok().filter(|&bytes| bytes > 0),
+            large_requests_bytes: r.get("largeRequestMaxBytes", number(1..=most)),
+            outstanding_requests: r.get("globalOutstandingLimit", number(1..=most)),
+            requests_in_progress: r.get("request_throttle_max_requests", limit),
+            throttled_op_wait: r.get("throttled_op_wait_time", value::optional_millis(0)),
+        }
+    }
+}
+
+impl ConnectionThrottle {
+    fn read(r: &mut Reader<'_>) -> Option<Self> {
+        let weighted = r.get("connection_throttle_weight_enabled", boolean);
+        let mut weight = |name| {
+            let weight = r.get(name, number(1..=1_000_000));
+            if weighted { weight } else { 1 }
+        };
+        let new_session = weight("connection_throttle_global_session_weight");
+        let reconnect = weight("connection_throttle_renew_session_weight");
+        let fill_time = r.get("connection_throttle_fill_time", millis(1..=i32::MAX));
+        let fill_count = r.get("connection_throttle_fill_count", number(1..=1_000_000));
+        let tokens = r.get("connection_throttle_tokens", limit)?;
+        Some(Self { tokens, fill_time, fill_count, new_session, reconnect })
     }
 }
 
@@ -395,6 +450,34 @@ fn schemes(r: &mut Reader<'_>) -> Schemes {
         }),
         skip_acl: r.get("skipACL", yes),
     }
+}
+
+fn required_schemes(r: &mut Reader<'_>) -> Vec<String> {
+    let schemes: Vec<String> = r
+        .optional("enforce.auth.schemes", |text| {
+            Ok(text
+                .split(',')
+                .map(str::trim)
+                .filter(|s| !s.is_empty())
+                .map(str::to_owned)
+                .collect())
+        })
+        .unwrap_or_default();
+    if !r.get("enforce.auth.enabled", boolean) {
+        return Vec::new();
+    }
+    if schemes.is_empty() {
+        r.problem("enforce.auth.schemes", "expected schemes, as enforce.auth.enabled is true");
+    }
+    for scheme in &schemes {
+        match scheme.as_str() {
+            "digest" | "ip" => {}
+            "sasl" => r.problem("enforce.auth.schemes", "SASL is not built yet"),
+            "x509" => r.problem("enforce.auth.schemes", "TLS is not built yet"),
+            _ => r.problem("enforce.auth.schemes", format!("there is no scheme {scheme}")),
+        }
+    }
+    schemes
 }
 
 fn whitelist(r: &mut Reader<'_>) -> Whitelist {

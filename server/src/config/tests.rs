@@ -148,8 +148,8 @@ fn what_is_not_built_ends_the_start() {
              authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\
              authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n\
              authProvider.3=com.example.Mine\nserverCnxnFactory=com.example.Mine\n\
-             enforce.auth.enabled=true\n\
-             zookeeper.sessionRequireClientSASLAuth=true\nconnectionMaxTokens=10\ndigest.enabled=false"
+             enforce.auth.enabled=true\nenforce.auth.schemes=digest,sasl\n\
+             zookeeper.sessionRequireClientSASLAuth=true\ndigest.enabled=false"
         )
         .join("\n")
     );
@@ -200,6 +200,14 @@ fn values_in_java_s_forms() {
     assert_eq!(settings("maxClientCnxns=0").clients.max_connections_per_ip, None);
     assert_eq!(settings("snapSizeLimitInKb=-1").storage.checkpoint_log_bytes, None);
     assert!(settings("skipACL=yes").auth.skip_acl);
+    assert_eq!(settings("largeRequestThreshold=10").limits.large_request_threshold, Some(10));
+    let throttle = settings("connectionMaxTokens=10").connection_throttle.unwrap();
+    assert_eq!((throttle.tokens, throttle.new_session), (10, 1));
+    assert_eq!(settings("enforce.auth.schemes=digest").required_schemes, [""; 0]);
+    assert_eq!(
+        settings("enforce.auth.schemes=digest\nenforce.auth.enabled=true").required_schemes,
+        ["digest"]
+    );
     assert_eq!(settings("DigestAuthenticationProvider.enabled=false").auth.digest, None);
 }
 

@@ -21,8 +21,9 @@ pub struct Conn {
     /// Its address, its session, and counters for operators.
     pub stats: ConnectionStats,
     /// Requests handed to the pipeline whose replies are not in the outbox yet. The task adds
-    /// before it hands over; whoever appends a reply to the outbox subtracts afterwards. While it
-    /// is 0 the task may answer reads itself.
+    /// before it hands over; whoever appends a reply to the outbox subtracts under its lock: so
+    /// a task that waits for room after it has taken everything is told. While it is 0 the task
+    /// may answer reads itself.
     in_flight: AtomicUsize,
     /// When bytes last came, in milliseconds of the monotonic clock.
     last_heard_ms: AtomicI64,
@@ -58,7 +59,7 @@ impl Conn {
         self.in_flight.fetch_add(requests, Ordering::Relaxed);
     }
 
-    /// Counts a request whose reply is in the outbox now.
+    /// Counts a request whose reply is being appended to the outbox.
     pub fn answered(&self) {
         self.in_flight.fetch_sub(1, Ordering::Release);
     }
@@ -85,10 +86,11 @@ impl Conn {
         (self.reported_ms.swap(heard, Ordering::Relaxed) != heard).then_some((session, heard))
     }
 
-    /// Notes whether the client leaves bytes untaken, and since when.
-    pub fn blocked(&self, blocked: bool, now_ms: impl FnOnce() -> i64) {
+    /// Notes whether the client leaves bytes untaken, and whether it has just taken some: a slow
+    /// client is not a stuck one, and a busy one may never have taken everything.
+    pub fn blocked(&self, blocked: bool, took_some: bool, now_ms: impl FnOnce() -> i64) {
         let was = self.blocked_since_ms.load(Ordering::Relaxed) >= 0;
-        if blocked != was {
+        if blocked != was || blocked && took_some {
             let since = if blocked { now_ms() } else { -1 };
             self.blocked_since_ms.store(since, Ordering::Relaxed);
         }
@@ -107,5 +109,25 @@ impl Conn {
     /// Replaces the identities; requests that came before keep what they were sent with.
     pub fn set_auth(&self, auth: Arc<[Id]>) {
         *self.auth.write() = auth;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_takes_a_little_at_a_time_is_not_stuck() {
+        let stats = ConnectionStats::new(([127, 0, 0, 1], 4000).into(), 0);
+        let conn = Conn::new(ConnId(1), stats, Arc::from([]), 0);
+        let since = |blocked, took_some, now_ms| {
+            conn.blocked(blocked, took_some, || now_ms);
+            conn.blocked_since_ms()
+        };
+        assert_eq!(since(false, true, 10), None);
+        assert_eq!(since(true, false, 20), Some(20));
+        assert_eq!(since(true, false, 30), Some(20));
+        assert_eq!(since(true, true, 40), Some(40));
+        assert_eq!(since(false, true, 50), None);
     }
 }

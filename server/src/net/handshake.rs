@@ -36,7 +36,7 @@ pub(super) async fn handshake(
     loop {
         if let Some(word) = frame::peek_word(input) {
             let answer = words::answer(shared, conn, word, stream, input).await?;
-            stream.write_all(answer.as_bytes()).await?;
+            send_all(conn, stream, answer.as_bytes()).await?;
             return Ok(None);
         }
         if let Some(record) = frame::peek_frame(input, BUDGET - LENGTH_SIZE)? {
@@ -71,11 +71,26 @@ pub(super) async fn receive(
     }
 }
 
+/// Sends the last that there is to say, unless it takes the client too long to take it.
+async fn send_all(conn: &Conn, stream: &mut TcpStream, bytes: &[u8]) -> Result<(), Ended> {
+    tokio::select! {
+        sent = stream.write_all(bytes) => Ok(sent?),
+        () = conn.outbox.woken() => Err(Ended::ByServer),
+    }
+}
+
 fn ask_for_session(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
     request: &ConnectRequest<'_>,
 ) -> Result<(), Ended> {
+    let reconnect = request.session_id != SessionId::NONE;
+    if let Some(throttle) = &shared.throttle
+        && !throttle.lock().take(reconnect, shared.clock.now_ms())
+    {
+        shared.stats.connection_rejected.add(1);
+        return Err(Ended::Throttled);
+    }
     let applied = shared.tree.read().last_zxid();
     if request.last_zxid_seen > applied {
         // Compat: ZooKeeperServer.processConnectRequest closes without an answer, so that the
@@ -84,9 +99,7 @@ fn ask_for_session(
     }
     let timeout_ms = shared.session_timeouts().negotiate(request.timeout_ms);
     let conn = conn.clone();
-    let input = if request.session_id == SessionId::NONE {
-        Input::Open { conn, timeout_ms, read_only: request.read_only }
-    } else {
+    let input = if reconnect {
         Input::Reopen {
             conn,
             session: request.session_id,
@@ -94,6 +107,8 @@ fn ask_for_session(
             timeout_ms,
             read_only: request.read_only,
         }
+    } else {
+        Input::Open { conn, timeout_ms, read_only: request.read_only }
     };
     shared.pipeline.submit_one(shared, input);
     Ok(())
@@ -115,7 +130,7 @@ async fn session_outcome(
             None => {}
             Some(End::Now) => return Err(Ended::ByServer),
             Some(End::AfterFlush) => {
-                stream.write_all(&refusal).await?;
+                send_all(conn, stream, &refusal).await?;
                 return Ok(None);
             }
         }

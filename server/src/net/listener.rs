@@ -1,6 +1,7 @@
 //! Sockets that clients connect to.
 
 use std::{
+    io,
     net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -27,6 +28,8 @@ use crate::{
 
 /// Connections that may wait to be accepted, unless set otherwise.
 const BACKLOG: i32 = 1024;
+/// Bytes taken of what a client sent behind its last request.
+const IN_VAIN_MAX: usize = 256 << 10;
 /// Pause after `accept` failed, which happens when the process has no file descriptor left.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -56,7 +59,7 @@ pub fn bind(address: ClientAddress, backlog: Option<u32>) -> anyhow::Result<TcpL
     TcpListener::from_std(socket.into()).context("register the listening socket")
 }
 
-fn listen(address: SocketAddr, backlog: i32) -> std::io::Result<Socket> {
+fn listen(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -97,6 +100,8 @@ async fn next_client(listener: &TcpListener) -> (std::net::TcpStream, SocketAddr
             Ok((stream, remote)) => {
                 return (stream, SocketAddr::new(remote.ip().to_canonical(), remote.port()));
             }
+            // A client that gave up before it was accepted says nothing about the next one.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 warn!(%error, "cannot accept a client; is the limit on open files too low?");
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -129,10 +134,17 @@ async fn serve(
     };
     if let Err(ended) = ended {
         debug!(reason = %ended, "connection ended");
+        if matches!(ended, Ended::ByClient | Ended::Io(_)) {
+            shared.stats.connection_drop_count.add(1);
+        }
+        if matches!(ended, Ended::TooMuch(_)) {
+            shared.stats.large_requests_rejected.add(1);
+        }
     }
     shared.conns.remove(&conn);
     shared.watches.remove_connection(id);
-    shared.stats.abandon(conn.in_flight() as u64);
+    // From here on nothing is kept for it; the pipeline learns that behind its last request.
+    conn.outbox.close();
     shared.pipeline.submit_one(&shared, Input::Gone(conn));
 }
 
@@ -148,13 +160,28 @@ async fn converse(
         SockRef::from(&stream).set_keepalive(true)?;
     }
     let mut input = BytesMut::new();
-    let Some(session) = handshake(shared, conn, &mut stream, &mut input).await? else {
-        return Ok(());
-    };
-    Span::current().record("session", field::display(session));
+    let session = handshake(shared, conn, &mut stream, &mut input).await;
     let stream = Arc::new(stream);
-    let ended = Connection::new(shared.clone(), conn.clone(), session, input).serve(&stream).await;
-    // The outbox may hold the socket a little longer; the client need not wait for that.
-    let _ = SockRef::from(&*stream).shutdown(Shutdown::Write);
+    let ended = match session {
+        Ok(Some(session)) => {
+            Span::current().record("session", field::display(session));
+            Connection::new(shared.clone(), conn.clone(), session, input).serve(&stream).await
+        }
+        ended => ended.map(|_| ()),
+    };
+    say_goodbye(&stream);
     ended
+}
+
+/// Ends the stream behind the last reply. The outbox may hold the socket a little longer; the
+/// client need not wait for that. What it has sent in vain is taken: a socket closed with bytes
+/// unread is reset, and the reset may overtake the reply.
+fn say_goodbye(stream: &TcpStream) {
+    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+    let mut in_vain = [0; 4096];
+    for _ in 0..IN_VAIN_MAX / in_vain.len() {
+        if !matches!(stream.try_read(&mut in_vain), Ok(1..)) {
+            return;
+        }
+    }
 }

@@ -1,17 +1,22 @@
 //! Listeners and client connections.
 //!
 //! [`listener`] accepts, [`handshake`] deals with what comes first, [`connection`] serves the rest.
-//! [`Conn`] is what the pipeline and the operators see of a connection, [`Registry`] all of them.
+//! [`Conn`] is what the pipeline and the operators see of a connection, [`Registry`] all of them;
+//! [`Load`] bounds the work they cause, and [`TokenBucket`] how fast new ones come.
 
 mod conn;
 mod connection;
 mod handshake;
 pub mod listener;
+mod load;
 mod outbox;
 mod registry;
+mod throttle;
 mod words;
 
 pub use conn::Conn;
 pub use connection::{Connection, Ended};
+pub use load::{LargeRequest, Load};
 pub use outbox::{End, Outbox};
 pub use registry::Registry;
+pub use throttle::TokenBucket;

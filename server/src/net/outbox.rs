@@ -13,6 +13,12 @@ use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::Notify};
 
+/// Bytes that may wait for a client. One that lets more come, because it watches or asks for more
+/// than it reads, is cut off. A single reply may be of any size.
+const BYTES_MAX: usize = 64 << 20;
+/// A buffer that has grown beyond this, for a large request or reply, is not kept once it is empty.
+pub(super) const BUFFER_KEPT: usize = 512 << 10;
+
 /// How a connection ends once the outbox says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -30,6 +36,15 @@ struct Waiting {
     /// Whether the task has nothing of its own to send before what is here.
     resting: bool,
     end: Option<End>,
+    /// Nobody will take anything any more.
+    closed: bool,
+}
+
+impl Waiting {
+    fn close(&mut self) {
+        self.closed = true;
+        self.frames = BytesMut::new();
+    }
 }
 
 /// The queue from the pipeline to a connection's task.
@@ -43,27 +58,43 @@ pub struct Outbox {
 
 impl Outbox {
     /// Appends frames by `write`. True when the task has to be told by [`Self::wake`]: the caller
-    /// does so after it has appended what else belongs to the same batch.
+    /// does so after it has appended what else belongs to the same batch. `write` is not called
+    /// once the connection is closed, or when so much waits that it is closed therefore.
     #[must_use]
     pub fn append(&self, write: impl FnOnce(&mut BytesMut)) -> bool {
         let mut waiting = self.waiting.lock();
-        write(&mut waiting.frames);
+        if waiting.closed {
+            return false;
+        }
+        if waiting.frames.len() > BYTES_MAX {
+            waiting.close();
+            waiting.end = Some(End::Now);
+        } else {
+            write(&mut waiting.frames);
+        }
         !std::mem::replace(&mut waiting.told, true)
     }
 
-    /// How many bytes wait.
-    pub fn bytes(&self) -> usize {
-        self.waiting.lock().frames.len()
-    }
-
-    /// Ends the connection; the task is told.
-    pub fn end(&self, end: End) {
+    /// Ends the connection; the task is told. True unless an end at once was decided before.
+    pub fn end(&self, end: End) -> bool {
         let mut waiting = self.waiting.lock();
-        if waiting.end != Some(End::Now) {
+        let news = waiting.end != Some(End::Now);
+        if news {
             waiting.end = Some(end);
         }
         drop(waiting);
         self.wake.notify_one();
+        news
+    }
+
+    /// How the connection is to end, if it is.
+    pub fn ended(&self) -> Option<End> {
+        self.waiting.lock().end
+    }
+
+    /// Drops what waits and what is to come: the connection is gone.
+    pub fn close(&self) {
+        self.waiting.lock().close();
     }
 
     /// Tells the task that there is something to take.
@@ -79,8 +110,12 @@ impl Outbox {
             // Never waits: what the socket does not take now, or any failure, is the task's.
             && let Ok(sent) = socket.try_write(&waiting.frames)
         {
+            let capacity = waiting.frames.capacity();
             waiting.frames.advance(sent);
             if waiting.frames.is_empty() {
+                if capacity > BUFFER_KEPT {
+                    waiting.frames = BytesMut::new();
+                }
                 waiting.told = false;
                 return;
             }
@@ -144,10 +179,34 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_connection_gets_nothing_more() {
+        let outbox = Outbox::default();
+        let _ = outbox.append(|out| out.extend_from_slice(b"ab"));
+        outbox.close();
+        assert!(!outbox.append(|_| panic!("called for a connection that is gone")));
+        let mut out = BytesMut::new();
+        assert_eq!(outbox.take(&mut out), None);
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn who_lets_too_much_wait_is_cut_off() {
+        let outbox = Outbox::default();
+        let _ = outbox.append(|out| out.resize(BYTES_MAX, 0));
+        let _ = outbox.append(|out| out.resize(2 * BYTES_MAX, 0));
+        assert_eq!(outbox.ended(), None, "a single reply may be of any size");
+        outbox.take(&mut BytesMut::from(&b"x"[..]));
+        let _ = outbox.append(|out| out.resize(BYTES_MAX + 1, 0));
+        assert!(!outbox.append(|_| panic!("called beyond the bound")), "told already");
+        assert_eq!(outbox.ended(), Some(End::Now));
+    }
+
+    #[test]
     fn an_end_at_once_is_not_softened() {
         let outbox = Outbox::default();
-        outbox.end(End::Now);
-        outbox.end(End::AfterFlush);
+        assert!(outbox.end(End::AfterFlush));
+        assert!(outbox.end(End::Now));
+        assert!(!outbox.end(End::AfterFlush));
         assert_eq!(outbox.take(&mut BytesMut::new()), Some(End::Now));
     }
 }

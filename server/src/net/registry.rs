@@ -1,6 +1,12 @@
 //! All client connections of the server.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use dashmap::{DashMap, mapref::entry::Entry};
 use quorate_protocol::SessionId;
@@ -16,27 +22,35 @@ pub struct Registry {
     sessions: DashMap<SessionId, Arc<Conn>>,
     /// How many connections each address has.
     addresses: DashMap<IpAddr, u32>,
+    /// How many there are, those included that are about to be refused.
+    count: AtomicUsize,
 }
 
 impl Registry {
     /// Adds a connection, unless its address or the server has as many already as are allowed.
     pub fn admit(&self, conn: &Arc<Conn>, per_address: Option<u32>, in_all: Option<u32>) -> bool {
-        if in_all.is_some_and(|most| self.conns.len() >= most as usize) {
-            return false;
+        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        let admitted = in_all.is_none_or(|most| before < most as usize)
+            && self.admit_address(conn.stats.remote.ip(), per_address);
+        if admitted {
+            self.conns.insert(conn.id, conn.clone());
+        } else {
+            self.count.fetch_sub(1, Ordering::Relaxed);
         }
-        let mut count = self.addresses.entry(conn.stats.remote.ip()).or_insert(0);
-        if per_address.is_some_and(|most| *count >= most) {
-            return false;
-        }
-        *count += 1;
-        drop(count);
-        self.conns.insert(conn.id, conn.clone());
-        true
+        admitted
+    }
+
+    fn admit_address(&self, address: IpAddr, most: Option<u32>) -> bool {
+        let mut count = self.addresses.entry(address).or_insert(0);
+        let admitted = most.is_none_or(|most| *count < most);
+        *count += u32::from(admitted);
+        admitted
     }
 
     /// Forgets a connection that was admitted.
     pub fn remove(&self, conn: &Arc<Conn>) {
         self.conns.remove(&conn.id);
+        self.count.fetch_sub(1, Ordering::Relaxed);
         if let Some(session) = conn.session() {
             self.detach(session, conn);
         }
@@ -87,5 +101,49 @@ impl Registry {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.conns.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::ConnectionStats;
+
+    fn conn(id: u64, address: [u8; 4]) -> Arc<Conn> {
+        let stats = ConnectionStats::new((address, 4000).into(), 0);
+        Arc::new(Conn::new(ConnId(id), stats, Arc::from([]), 0))
+    }
+
+    #[test]
+    fn an_address_and_the_server_have_their_bounds() {
+        let (all, here, there) = (Registry::default(), [10, 0, 0, 1], [10, 0, 0, 2]);
+        let admit = |conn: &Arc<Conn>| all.admit(conn, Some(2), Some(3));
+        let first = conn(1, here);
+        assert!(admit(&first) && admit(&conn(2, here)));
+        assert!(!admit(&conn(3, here)), "two of an address");
+        assert!(admit(&conn(4, there)));
+        assert!(!admit(&conn(5, there)), "three in all");
+        all.remove(&first);
+        assert!(admit(&conn(6, there)));
+        assert_eq!(all.len(), 3);
+    }
+
+    #[test]
+    fn a_session_belongs_to_its_newest_connection_that_is_there() {
+        let (all, session) = (Registry::default(), SessionId(7));
+        let [old, new] = [1, 2].map(|id| conn(id, [10, 0, 0, 1]));
+        let owner = || all.of_session(session).map(|conn| conn.id);
+        for conn in [&old, &new] {
+            assert!(all.admit(conn, None, None));
+            conn.stats.attach(session, 1000);
+        }
+        assert!(all.attach(session, &old).is_none());
+        assert_eq!(all.attach(session, &new).map(|conn| conn.id), Some(old.id));
+        all.remove(&old);
+        assert_eq!(owner(), Some(new.id));
+        all.remove(&new);
+        assert_eq!(owner(), None);
+        all.attach(session, &new);
+        assert_eq!(owner(), None, "it ended before it got its session");
     }
 }

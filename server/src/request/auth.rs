@@ -25,7 +25,9 @@ pub fn authenticate(
     out: &mut BytesMut,
 ) -> Result<Option<Arc<[Id]>>, DecodeError> {
     let request = AuthRequest::from_bytes(body)?;
-    match schemes.authenticate(&request.scheme, request.auth) {
+    // Compat: ZooKeeper decodes a scheme that is null, and then knows no such scheme.
+    let scheme = request.scheme.as_deref().unwrap_or_default();
+    match schemes.authenticate(scheme, request.auth) {
         Ok(mut added) => {
             frame::put_empty_reply(out, xid, Zxid::ZERO, ErrorCode::Ok);
             added.retain(|id| !ids.contains(id));
@@ -55,6 +57,18 @@ pub fn put_sasl_reply(xid: Xid, body: &[u8], out: &mut BytesMut) -> Result<(), D
     Ok(())
 }
 
+/// Whether a client with these identities may ask for anything but authentication. `required` are
+/// the schemes one of which it must have authenticated by (`enforce.auth.schemes`), if any.
+pub fn is_admitted(required: &[String], ids: &[Id]) -> bool {
+    required.is_empty() || ids.iter().any(|id| required.contains(&id.scheme))
+}
+
+/// Answers any request of a client that is not admitted. The connection has to be closed behind it.
+pub fn put_unauthenticated_reply(xid: Xid, out: &mut BytesMut) {
+    // Compat: AuthenticationHelper.enforceAuthentication uses this code whatever the schemes are.
+    frame::put_empty_reply(out, xid, Zxid::ZERO, ErrorCode::SessionClosedRequireSaslAuth);
+}
+
 /// Answers a request of [`super::Class::Unknown`]. The connection has to be closed behind it.
 pub fn put_unknown_reply(xid: Xid, out: &mut BytesMut) {
     frame::put_empty_reply(out, xid, NO_ZXID, ErrorCode::Unimplemented);
@@ -65,7 +79,7 @@ mod tests {
     use super::*;
 
     fn auth(scheme: &str, auth: Option<&[u8]>) -> BytesMut {
-        AuthRequest { kind: 0, scheme: scheme.into(), auth }.to_bytes()
+        AuthRequest { kind: 0, scheme: Some(scheme.into()), auth }.to_bytes()
     }
 
     fn reply(code: ErrorCode) -> BytesMut {
@@ -92,9 +106,9 @@ mod tests {
     #[test]
     fn a_refused_client_is_told_and_a_broken_one_is_not() {
         let ids: Arc<[Id]> = Arc::from([]);
-        for (scheme, proof) in [("digest", None), ("foo", Some(&b"x"[..]))] {
+        let null = AuthRequest { kind: 0, scheme: None, auth: Some(b"a:b") }.to_bytes();
+        for body in [auth("digest", None), auth("foo", Some(b"x")), null] {
             let mut out = BytesMut::new();
-            let body = auth(scheme, proof);
             let now = authenticate(&Schemes::default(), &ids, Xid::AUTH, &body, &mut out);
             assert_eq!(now, Ok(None));
             assert_eq!(out, reply(ErrorCode::AuthFailed));
@@ -103,6 +117,21 @@ mod tests {
         assert!(authenticate(&Schemes::default(), &ids, Xid::AUTH, &[0; 5], &mut out).is_err());
         assert!(put_sasl_reply(Xid(1), &[0; 3], &mut out).is_err());
         assert!(out.is_empty());
+    }
+
+    #[test]
+    fn admitted_is_who_has_an_identity_of_a_required_scheme() {
+        let ids = [Id::new("ip", "10.0.0.1"), Id::new("digest", "a:b")];
+        let required =
+            |schemes: &[&str]| schemes.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (schemes, count, admitted) in [
+            (required(&[]), 0, true),
+            (required(&["digest"]), 1, false),
+            (required(&["digest"]), 2, true),
+            (required(&["sasl", "ip"]), 1, true),
+        ] {
+            assert_eq!(is_admitted(&schemes, &ids[..count]), admitted, "{schemes:?} {count}");
+        }
     }
 
     #[test]

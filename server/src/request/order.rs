@@ -99,9 +99,10 @@ impl<T> Order<T> {
         self.busy.contains_key(&conn)
     }
 
-    /// Forgets a connection and what it has waiting. Its writes go on; nobody waits for them.
-    pub fn drop_connection(&mut self, conn: ConnId) {
-        self.busy.remove(&conn);
+    /// Forgets a connection and what it has waiting, and tells how much that was. Its writes go
+    /// on; nobody waits for them.
+    pub fn drop_connection(&mut self, conn: ConnId) -> usize {
+        self.busy.remove(&conn).map_or(0, |lane| lane.steps.len() - lane.writes)
     }
 }
 
@@ -177,7 +178,8 @@ mod tests {
         let mut order = Order::default();
         order.push_write(A);
         assert_eq!(order.push_behind(A, 1), None);
-        order.drop_connection(A);
+        assert_eq!(order.drop_connection(A), 1);
+        assert_eq!(order.drop_connection(A), 0);
         assert_eq!(order.applied(A).count(), 0);
         assert_eq!(order.push_behind(A, 2), Some(2));
     }

@@ -72,6 +72,9 @@ impl LogWriter {
                 if shared.backlog.set_log_full(false) {
                     info!("there is room for the log again: writes are accepted");
                 }
+                let queued_us = (shared.clock.now_us() - batch.begun_us).max(0).unsigned_abs();
+                let queued = Duration::from_micros(queued_us);
+                shared.stats.sync_processor_queue_and_flush_time_ms.record_time(queued);
                 shared.backlog.grew(batch.len() as u64, batch.log.size() as u64);
                 Input::Durable(batch)
             }

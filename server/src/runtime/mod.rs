@@ -18,7 +18,7 @@ mod ticker;
 mod view;
 
 pub use clock::Clock;
-pub use pipeline::{Behind, Input, Pipeline};
+pub use pipeline::{Arrival, Behind, Input, Pipeline};
 pub use server::Server;
 pub use shared::Shared;
 

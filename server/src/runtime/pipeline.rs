@@ -21,7 +21,10 @@ use super::{
     log_writer::LogWriter,
     shared::Shared,
 };
-use crate::{net::Conn, request::Request};
+use crate::{
+    net::{Conn, LargeRequest},
+    request::Request,
+};
 
 /// Bytes of a batch above which its buffers are not kept.
 const SPARE_MAX: usize = 4 << 20;
@@ -29,9 +32,9 @@ const SPARE_MAX: usize = 4 << 20;
 /// Something for the pipeline to do.
 pub enum Input {
     /// A client's write.
-    Write { conn: Arc<Conn>, request: Request, received_us: i64 },
+    Write { conn: Arc<Conn>, request: Request, arrival: Arrival },
     /// Something that must be answered behind the writes its connection has in the pipeline.
-    Behind { conn: Arc<Conn>, item: Behind, received_us: i64 },
+    Behind { conn: Arc<Conn>, item: Behind, arrival: Arrival },
     /// A client asks for a new session.
     Open { conn: Arc<Conn>, timeout_ms: i32, read_only: Option<bool> },
     /// A client comes back with its session.
@@ -54,6 +57,21 @@ pub enum Input {
     Durable(LoggedBatch),
     /// A batch could not be written for lack of room, and nothing of it was.
     NoRoom(LoggedBatch),
+}
+
+/// When a request came, and the room it takes if it is a large one.
+pub struct Arrival {
+    /// In microseconds of the monotonic clock.
+    pub at_us: i64,
+    /// Held until the request is answered.
+    pub large: Option<Box<LargeRequest>>,
+}
+
+impl Arrival {
+    /// The arrival of a request that takes no room.
+    pub fn at(at_us: i64) -> Self {
+        Self { at_us, large: None }
+    }
 }
 
 /// What can wait behind a connection's writes.
@@ -174,8 +192,11 @@ impl Pipeline {
     }
 
     /// Looks at the core from outside, between two steps.
-    pub fn with_core<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        look(&self.core.lock())
+    pub fn with_core<T>(&self, shared: &Shared, look: impl FnOnce(&Core) -> T) -> T {
+        let looked = look(&self.core.lock());
+        // Whoever added an input meanwhile found the core taken, and left it to its holder.
+        self.drive(shared);
+        looked
     }
 
     /// The log writer's wait for a batch, no longer than `patience`.

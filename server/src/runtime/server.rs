@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 use anyhow::Context;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     admin::{Environment, ServerStats},
     config::Settings,
-    net::{Registry, listener},
+    net::{Load, Registry, TokenBucket, listener},
     request::{self, Preparer},
     session::{SessionIds, Tracker},
     storage::fs::Lock,
@@ -79,6 +79,11 @@ impl Server {
             tree: RwLock::new(recovered.tree),
             watches: WatchTable::new(seed),
             conns: Registry::default(),
+            load: Arc::new(Load::new(settings.limits.clone())),
+            throttle: settings
+                .connection_throttle
+                .clone()
+                .map(|throttle| Mutex::new(TokenBucket::new(throttle, clock.now_ms()))),
             pipeline: Pipeline::new(
                 Core::new(preparer, sessions, session_ids),
                 LogWriter::new(recovered.log),

@@ -2,16 +2,21 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use quorate_protocol::OpCode;
 
 use super::{backlog::Backlog, clock::Clock, pipeline::Pipeline};
 use crate::{
     admin::{Environment, ServerStats},
     config::Settings,
-    net::Registry,
+    net::{Load, Registry, TokenBucket},
     session::{Passwords, TimeoutRange},
     tree::{ReapLimits, Tree},
     watch::WatchTable,
@@ -35,6 +40,10 @@ pub struct Shared {
     pub watches: WatchTable,
     /// The clients.
     pub conns: Registry,
+    /// The work they have in progress.
+    pub load: Arc<Load>,
+    /// What new ones pay with, where their number is bounded.
+    pub throttle: Option<Mutex<TokenBucket>>,
     /// The path of writes.
     pub pipeline: Pipeline,
     /// What proves that a session is a client's own.
@@ -52,9 +61,27 @@ pub struct Shared {
 impl Shared {
     /// Which session timeouts are granted.
     pub fn session_timeouts(&self) -> TimeoutRange {
-        let ms = |limit: std::time::Duration| i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        let ms = |limit: Duration| i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
         let sessions = &self.settings.sessions;
         TimeoutRange { min_ms: ms(sessions.min_timeout), max_ms: ms(sessions.max_timeout) }
+    }
+
+    /// Whether a request that came then has waited so long that it is to be refused instead of
+    /// executed (`throttled_op_wait_time`): its client has probably given up.
+    ///
+    /// Compat: ZooKeeper executes pings and ends of sessions however late.
+    pub fn waited_too_long(&self, op: OpCode, arrived_us: i64) -> bool {
+        let Some(most) = self.settings.limits.throttled_op_wait else { return false };
+        if matches!(op, OpCode::Ping | OpCode::CloseSession) {
+            return false;
+        }
+        let waited =
+            Duration::from_micros((self.clock.now_us() - arrived_us).max(0).unsigned_abs());
+        let late = waited > most;
+        if late {
+            self.stats.throttled_ops.add(1);
+        }
+        late
     }
 
     /// Paths of containers and TTL nodes whose time has come, `most` of them at most. Goes on

@@ -16,10 +16,6 @@ use crate::{
 /// How often the ticker looks, at least and at most.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// Bytes in an outbox above which its connection is cut off: a client that watches more than it
-/// reads.
-const OUTBOX_MAX: usize = 64 << 20;
-
 /// Runs until `stop`.
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let period = (shared.settings.sessions.tick / 2).clamp(PERIOD.0, PERIOD.1);
@@ -39,13 +35,12 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         inputs.extend(reaper.as_mut().and_then(|reaper| reaper.tick(Instant::now())));
         shared.pipeline.submit(&shared, &mut inputs);
         for conn in conns {
-            if let Some(reason) = overdue(&shared, &conn, now_ms) {
-                debug!(conn = conn.id.0, remote = %conn.stats.remote, reason, "connection cut off");
-                shared.stats.connection_drop_count.add(1);
-                if conn.session().is_none() {
-                    shared.stats.sessionless_connections_expired.add(1);
-                }
-                conn.outbox.end(End::Now);
+            if let Some(reason) = overdue(&shared, &conn, now_ms)
+                && conn.outbox.end(End::Now)
+            {
+                debug!(conn = conn.id.0, remote = %conn.stats.remote, reason, "cut off");
+                let without_session = u64::from(conn.session().is_none());
+                shared.stats.sessionless_connections_expired.add(without_session);
             }
         }
     }
@@ -61,8 +56,6 @@ fn overdue(shared: &Shared, conn: &Conn, now_ms: i64) -> Option<&'static str> {
         (silent_ms > millis(settings.sessionless_timeout)).then_some("no session in time")
     } else if silent_ms > i64::from(conn.stats.timeout_ms()) {
         Some("silent for its session's timeout")
-    } else if conn.outbox.bytes() > OUTBOX_MAX {
-        Some("too much waits for it")
     } else {
         conn.blocked_since_ms().is_some_and(stuck).then_some("does not take what waits for it")
     }

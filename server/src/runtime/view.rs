@@ -98,7 +98,7 @@ impl AdminView for Shared {
 
     fn session_expiries(&self) -> Vec<(i64, Vec<SessionId>)> {
         let to_wall = Clock::wall_ms() - self.clock.now_ms();
-        self.pipeline.with_core(|core| {
+        self.pipeline.with_core(self, |core| {
             let buckets = core.sessions().listing().into_iter();
             buckets
                 .map(|(at, sessions)| {
