@@ -14,6 +14,8 @@ pub struct Backlog {
     bytes: AtomicU64,
     checkpoint: AtomicI64,
     log_is_full: AtomicBool,
+    /// The reserve is taken: what room there is besides may be the log's.
+    may_have_room: AtomicBool,
 }
 
 impl Backlog {
@@ -66,7 +68,18 @@ impl Backlog {
 
     /// Notes whether there is room for the log; returns what was noted before.
     pub fn set_log_full(&self, is_full: bool) -> bool {
+        self.may_have_room.store(false, Relaxed);
         self.log_is_full.swap(is_full, Relaxed)
+    }
+
+    /// Notes that the reserve is taken, so that the log may look for room.
+    pub fn note_room(&self) {
+        self.may_have_room.store(true, Relaxed);
+    }
+
+    /// Whether that was noted since the log was last full, or last asked.
+    pub fn take_note_of_room(&self) -> bool {
+        self.may_have_room.swap(false, Relaxed)
     }
 
     /// Whether there is no room for the log.

@@ -19,6 +19,8 @@ use crate::storage::{
 const CHUNK: usize = 64;
 /// How often the thread looks whether a checkpoint is due.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often it looks whether there is room again: each look writes as much as there is.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(2);
 /// After a checkpoint the thread rests so many times as long as it took.
 const REST: u32 = 3;
 
@@ -57,6 +59,8 @@ pub(super) struct Checkpointer {
     /// Room without which a full disk could not be made to have room again.
     pub(super) reserve: Reserve,
     pub(super) stop: Arc<Stop>,
+    /// The last attempt found no room for the checkpoint.
+    pub(super) is_full: bool,
 }
 
 impl Checkpointer {
@@ -65,15 +69,20 @@ impl Checkpointer {
         lower_priority();
         let mut last_end = self.shared.clock.elapsed();
         let mut rest = Duration::ZERO;
-        while !self.stop.wait(LOOK) {
-            let since = self.shared.clock.elapsed().saturating_sub(last_end);
-            if since < rest || !self.is_due(since) {
-                continue;
-            }
+        let mut look = LOOK;
+        while !self.stop.wait(look) {
             let began = self.shared.clock.elapsed();
-            self.write();
-            last_end = self.shared.clock.elapsed();
-            rest = last_end.saturating_sub(began) * REST;
+            let since = began.saturating_sub(last_end);
+            let is_log_full = self.shared.backlog.is_log_full();
+            if since >= rest && self.is_due(since) {
+                self.write();
+                self.take_reserve();
+                last_end = self.shared.clock.elapsed();
+                rest = last_end.saturating_sub(began) * REST;
+            } else if is_log_full {
+                self.take_reserve();
+            }
+            look = if is_log_full { LOOK_FOR_ROOM } else { LOOK };
         }
     }
 
@@ -106,19 +115,30 @@ impl Checkpointer {
             Err(CheckpointError::Full(error)) => {
                 self.shared.backlog.checkpoint_failed(counted);
                 self.shared.stats.snapshot_error_count.add(1);
-                warn!(%error, "no room for the checkpoint: the log grows until there is room again");
+                if !std::mem::replace(&mut self.is_full, true) {
+                    warn!(
+                        %error,
+                        "no room for the checkpoint: the log grows until there is room again"
+                    );
+                }
             }
             Err(error) => {
                 error!(%error, "the checkpoint cannot be written any more: the server ends");
                 std::process::exit(EXIT_DISK_FAILED);
             }
         }
-        if let Err(error) = self.reserve.take() {
-            debug!(%error, "the reserve for a full disk could not be taken yet");
+    }
+
+    /// Keeps room back for the next time the disk is full. Only what there is besides is the log's.
+    fn take_reserve(&self) {
+        match self.reserve.take() {
+            Ok(()) => self.shared.backlog.note_room(),
+            Err(error) => debug!(%error, "the reserve for a full disk could not be taken yet"),
         }
     }
 
-    fn note_success(&self, written: &Written, took: Duration) {
+    fn note_success(&mut self, written: &Written, took: Duration) {
+        self.is_full = false;
         self.shared.backlog.checkpointed(written.zxid);
         self.shared.stats.snapshottime.record_time(took);
         info!(

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::{
     EXIT_DISK_FAILED,
-    batch::LoggedBatch,
+    core::LoggedBatch,
     pipeline::{Input, NextBatch},
     shared::Shared,
     thread,
@@ -50,8 +50,12 @@ impl LogWriter {
         self.sync_time <= FAST_SYNC
     }
 
-    /// Writes and syncs a batch; returns what the pipeline is to do with it.
+    /// Writes and syncs a batch; returns what the pipeline is to do with it. While the disk is
+    /// full, no batch so much as tries: that would take the room which is being made.
     pub(super) fn write(&mut self, shared: &Shared, mut batch: LoggedBatch) -> Input {
+        if shared.backlog.is_log_full() {
+            return Input::NoRoom(batch);
+        }
         let started = shared.clock.elapsed();
         let appended = self.log.append(&mut batch.log);
         let written = shared.clock.elapsed();
@@ -69,9 +73,6 @@ impl LogWriter {
         }
         match durable {
             Ok(()) => {
-                if shared.backlog.set_log_full(false) {
-                    info!("there is room for the log again: writes are accepted");
-                }
                 let queued_us = (shared.clock.now_us() - batch.begun_us).max(0).unsigned_abs();
                 let queued = Duration::from_micros(queued_us);
                 shared.stats.sync_processor_queue_and_flush_time_ms.record_time(queued);
@@ -79,13 +80,12 @@ impl LogWriter {
                 Input::Durable(batch)
             }
             Err(LogError::Full(error)) => {
-                if !shared.backlog.set_log_full(true) {
-                    warn!(
-                        %error,
-                        "no room for the log: writes are refused and reads go on, until there is \
-                         room on this file system again"
-                    );
-                }
+                shared.backlog.set_log_full(true);
+                warn!(
+                    %error,
+                    "no room for the log: writes are refused and reads go on, until there is room \
+                     on this file system again"
+                );
                 Input::NoRoom(batch)
             }
             Err(error) => end_process(&error),
@@ -96,9 +96,13 @@ impl LogWriter {
     fn look_after_segments(&mut self, shared: &Shared) {
         if let Some(job) = self.preparing.take_if(|job| job.is_finished()) {
             self.log.supply(job.join().expect("a job that does not panic"));
+            self.accept_again_with_room(shared);
+        }
+        if shared.backlog.is_log_full() && shared.backlog.take_note_of_room() {
+            self.log.prepare_again();
+            self.accept_again_with_room(shared);
         }
         if self.preparing.is_none()
-            && !shared.backlog.is_log_full()
             && let Some(job) = self.log.preparation()
         {
             self.preparing = Some(thread::spawn("segment", move || job.run()));
@@ -110,6 +114,13 @@ impl LogWriter {
             self.retired = checkpoint.0;
             let keep = shared.settings.storage.retained_segments;
             self.retiring = self.log.retire(checkpoint, keep).map(retire);
+        }
+    }
+
+    /// Ends the refusal of writes once a segment waits for them.
+    fn accept_again_with_room(&self, shared: &Shared) {
+        if self.log.has_spare() && shared.backlog.set_log_full(false) {
+            info!("there is room for the log again: writes are accepted");
         }
     }
 }

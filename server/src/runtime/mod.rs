@@ -4,7 +4,6 @@
 //! `docs/` and `ARCHITECTURE.md` draw the whole picture.
 
 mod backlog;
-mod batch;
 mod checkpointer;
 mod clock;
 mod core;

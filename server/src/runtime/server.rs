@@ -103,6 +103,7 @@ impl Server {
             checkpoint: recovered.checkpoint,
             reserve,
             stop: stop_checkpointer.clone(),
+            is_full: false,
         };
         let threads = vec![
             thread::spawn("checkpoint", move || checkpointer.run()),

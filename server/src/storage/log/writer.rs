@@ -209,6 +209,17 @@ impl Log {
         Some(self.next_preparation(self.folder.options.segment_bytes))
     }
 
+    /// Lets [`preparation`](Self::preparation) give the job again, though it was given before and
+    /// came to nothing.
+    pub fn prepare_again(&mut self) {
+        self.is_spare_asked = false;
+    }
+
+    /// Whether the next segment is made already.
+    pub fn has_spare(&self) -> bool {
+        self.spare.is_some()
+    }
+
     /// Takes the outcome of a [`Preparation`]. A failure is not one of the log: it tries again
     /// when the segment is needed.
     pub fn supply(&mut self, spare: fs::Result<Spare>) {

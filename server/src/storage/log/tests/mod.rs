@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::BufMut;
 
 use super::*;
-use crate::storage::fs::{Fs, MemoryFs, RealFs};
+use crate::storage::fs::{Fault, FaultyFs, Fs, MemoryFs, RealFs};
 
 const SMALL: Options = Options { segment_bytes: 4096 };
 const DATABASE: u64 = 0x1122_3344_5566_7788;
@@ -232,6 +232,30 @@ fn a_prepared_segment_is_used_and_a_forgotten_one_removed() {
         open(&fs, dir, Zxid::ZERO).unwrap();
         assert_eq!(names(&*fs, dir).len(), 2);
     });
+}
+
+#[test]
+fn a_full_log_looks_for_room_when_asked_to() {
+    let (fs, dir) = memory();
+    let fs = FaultyFs::new(Arc::new(fs), Fault::None);
+    let dyn_fs: Arc<dyn Fs> = Arc::new(fs.clone());
+    let mut log = create(&dyn_fs, &dir);
+    append(&mut log, &entries(1..=3, 1000));
+    fs.set(Fault::Full(0));
+    let job = log.preparation().unwrap();
+    log.supply(job.run());
+    let mut batch = batch_of(&entries(4..=4, 1000));
+    assert!(matches!(log.append(&mut batch), Err(LogError::Full(_))));
+    assert!(log.preparation().is_none() && !log.has_spare(), "it came to nothing");
+    fs.set(Fault::None);
+    log.prepare_again();
+    let job = log.preparation().unwrap();
+    log.supply(job.run());
+    assert!(log.has_spare());
+    log.append(&mut batch).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    assert_eq!(open(&dyn_fs, &dir, Zxid::ZERO).unwrap().0.len(), 4);
 }
 
 #[test]
