@@ -37,10 +37,17 @@ pub fn runs(program: impl AsRef<Path>, args: &[&str]) -> bool {
 ///
 /// # Panics
 /// When `QUORATE_REQUIRE_FOREIGN=1` and `found` is `None`.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub fn require<T>(what: &str, found: Option<T>) -> Option<T> {
+    demand(&format!("{what} is not installed (tests/clients/install does it)"), found)
+}
+
+/// As [`require`], for what is missing for another reason: `missing` says all of it.
+///
+/// # Panics
+/// As [`require`].
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+pub fn demand<T>(missing: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
-        let missing = format!("{what} is not installed (tests/clients/install does it)");
         assert!(env::var_os("QUORATE_REQUIRE_FOREIGN").is_none_or(|v| v != "1"), "{missing}");
         eprintln!("SKIPPED: {missing}");
     }

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU16, Ordering},
     thread,
@@ -65,6 +65,13 @@ impl Server {
     /// Starts a server on an empty data folder and waits until it serves. `settings` are lines of
     /// `zoo.cfg` after those every test wants.
     pub fn start(subject: Subject, settings: &[&str]) -> Self {
+        let mut server = Self::prepare(subject, settings);
+        server.restart();
+        server
+    }
+
+    /// A server that was not started yet: its folder has `zoo.cfg` and no data.
+    pub fn prepare(subject: Subject, settings: &[&str]) -> Self {
         let dir =
             tempfile::Builder::new().prefix("quorate-test-").tempdir().expect("a temp folder");
         let port = free_port();
@@ -77,9 +84,7 @@ impl Server {
         let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
         config.push_str(&settings.join("\n"));
         fs::write(dir.path().join("zoo.cfg"), config).expect("write zoo.cfg");
-        let mut server = Self { subject, settings, dir, port, child: None };
-        server.restart();
-        server
+        Self { subject, settings, dir, port, child: None }
     }
 
     /// Which of the two this is.
@@ -90,6 +95,24 @@ impl Server {
     /// Where clients connect.
     pub fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The folder of `zoo.cfg`, the data (in `data`), and the log of what the server said.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// All that the server has said since its first start.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// The id of the running process.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server is running").id()
     }
 
     /// Starts the process again on the same port and data, and waits until it serves.
@@ -140,8 +163,14 @@ impl Server {
 
     /// Asks the process to end (SIGTERM) and waits for it.
     pub fn terminate(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("the server is running");
-        kill_process(Pid::from_child(&child), Signal::TERM).expect("signal the server");
+        let child = self.child.as_ref().expect("the server is running");
+        kill_process(Pid::from_child(child), Signal::TERM).expect("signal the server");
+        self.wait_for_end()
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the server was started");
         wait::until("the server to end", PATIENCE, || child.try_wait().expect("wait for it"))
     }
 
@@ -152,7 +181,7 @@ impl Server {
 
     /// Bytes of memory the process has resident.
     pub fn resident_bytes(&self) -> u64 {
-        let pid = self.child.as_ref().expect("the server is running").id();
+        let pid = self.pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("read /proc");
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("VmRSS is there");
         let kib = line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
@@ -180,7 +209,7 @@ impl Server {
     }
 
     fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default();
+        let log = self.said();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
@@ -203,7 +232,7 @@ impl Drop for Server {
 }
 
 /// The server binary beside the running test: `target/PROFILE/quorate-server`.
-fn quorate_binary() -> PathBuf {
+pub fn quorate_binary() -> PathBuf {
     let test = env::current_exe().expect("a test has a path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("target/PROFILE/deps/test");
     let binary = profile.join("quorate-server");
