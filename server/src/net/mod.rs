@@ -1,6 +1,6 @@
 //! Listeners and client connections.
 //!
-//! [`listener`] accepts, [`handshake`] deals with what comes first, [`connection`] serves the rest.
+//! [`listener`] accepts, `handshake` deals with what comes first, [`Connection`] serves the rest.
 //! [`Conn`] is what the pipeline and the operators see of a connection, [`Registry`] all of them;
 //! [`Load`] bounds the work they cause, and [`TokenBucket`] how fast new ones come.
 

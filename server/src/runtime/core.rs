@@ -9,23 +9,23 @@ use std::{sync::Arc, time::Duration};
 use bytes::BytesMut;
 use parking_lot::RwLockReadGuard;
 use quorate_protocol::{
-    Decode, Encode, ErrorCode, OpCode, Perms, SessionId, Xid, Zxid, frame::put_frame,
+    Decode, Encode, ErrorCode, OpCode, Perms, SessionId, Zxid, frame::put_frame,
     record::ConnectResponse,
 };
 use tracing::{error, info};
 
 use super::{
+    batch::{Entry, LoggedBatch, Teller, Waits},
     clock::Clock,
     pipeline::{Arrival, Behind, Input},
     shared::Shared,
 };
 use crate::{
-    admin::{Answer, ServerStats, Tally},
+    admin::Answer,
     auth,
     net::{Conn, End},
     request::{Order, Prepared, Preparer, Request, frame, read, reply},
     session::{SessionIds, State, Tracker},
-    storage::log::Batch,
     tree::{DigestMismatch, NodeKind, OpOutcome, Tree},
     txn::{Txn, TxnRecord},
     watch::{Change, ConnId},
@@ -36,52 +36,6 @@ const APPLY_CHUNK: usize = 128;
 
 /// Connections whose answers the pipeline sends itself.
 const SEND_MAX: usize = 2;
-
-/// A transaction on its way to the log, and who waits for it.
-struct Entry {
-    waits: Waits,
-    op: OpCode,
-    xid: Xid,
-    arrival: Arrival,
-}
-
-/// Who is told when a transaction is durable and applied.
-enum Waits {
-    /// The client that asked for the write.
-    Reply(Arc<Conn>),
-    /// The client that asked for a session.
-    Session { conn: Arc<Conn>, timeout_ms: i32, read_only: Option<bool> },
-    /// Nobody: the server itself asked.
-    Nobody,
-}
-
-/// Transactions that are written and synced together.
-#[derive(Default)]
-pub struct LoggedBatch {
-    /// The records as they go to the log.
-    pub log: Batch,
-    entries: Vec<Entry>,
-    /// When the first of them was prepared.
-    pub begun_us: i64,
-}
-
-impl LoggedBatch {
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// How many transactions are in it.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Empties it and keeps its buffers.
-    pub fn clear(&mut self) {
-        self.log.clear();
-        self.entries.clear();
-    }
-}
 
 /// The state that decides; see the module.
 pub struct Core {
@@ -564,36 +518,4 @@ fn count_stale_reply(shared: &Shared) {
 
 fn micros(us: i64) -> Duration {
     Duration::from_micros(us.max(0).unsigned_abs())
-}
-
-/// Counts answers to writes; those to one connection usually stand together.
-struct Teller<'e> {
-    stats: &'e ServerStats,
-    now_us: i64,
-    current: Option<(ConnId, Tally<'e>)>,
-}
-
-impl<'e> Teller<'e> {
-    fn new(shared: &'e Shared) -> Self {
-        Self { stats: &shared.stats, now_us: shared.clock.now_us(), current: None }
-    }
-
-    fn answer(&mut self, conn: &'e Conn, entry: &Entry, zxid: Zxid, bytes: usize) {
-        let answer = Answer {
-            op: entry.op,
-            xid: entry.xid,
-            zxid,
-            bytes,
-            latency: micros(self.now_us - entry.arrival.at_us),
-            at_ms: self.now_us / 1000,
-        };
-        match &mut self.current {
-            Some((id, tally)) if *id == conn.id => tally.answer(&answer),
-            current => {
-                let mut tally = self.stats.tally(&conn.stats);
-                tally.answer(&answer);
-                *current = Some((conn.id, tally));
-            }
-        }
-    }
 }

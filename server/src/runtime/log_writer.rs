@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::{
     EXIT_DISK_FAILED,
-    core::LoggedBatch,
+    batch::LoggedBatch,
     pipeline::{Input, NextBatch},
     shared::Shared,
     thread,

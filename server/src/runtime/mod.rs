@@ -4,6 +4,7 @@
 //! `docs/` and `ARCHITECTURE.md` draw the whole picture.
 
 mod backlog;
+mod batch;
 mod checkpointer;
 mod clock;
 mod core;

@@ -16,11 +16,7 @@ use bytes::BytesMut;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use quorate_protocol::{ErrorCode, OpCode, SessionId, Xid};
 
-use super::{
-    core::{Core, LoggedBatch},
-    log_writer::LogWriter,
-    shared::Shared,
-};
+use super::{batch::LoggedBatch, core::Core, log_writer::LogWriter, shared::Shared};
 use crate::{
     net::{Conn, LargeRequest},
     request::Request,

@@ -18,7 +18,7 @@ use std::{
     fmt::Write as _,
     fs,
     sync::mpsc::{self, Receiver, Sender},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use quorate_tests::{Server, Subject, foreign, wait::Stopwatch};
@@ -147,15 +147,16 @@ fn listing(steps: &VecDeque<(usize, Step)>) -> String {
 
 /// A thread that performs steps at one server, so that both work at the same time.
 struct Performer {
-    steps: Sender<Step>,
+    steps: Option<Sender<Step>>,
     outcomes: Receiver<Outcome>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Performer {
     fn start(subject: Subject) -> Self {
         let (steps, inbox) = mpsc::channel();
         let (outbox, outcomes) = mpsc::channel();
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             let mut side = Side::new(Server::start(subject, SETTINGS));
             for step in inbox {
                 if outbox.send(side.perform(&step)).is_err() {
@@ -163,14 +164,26 @@ impl Performer {
                 }
             }
         });
-        Self { steps, outcomes }
+        Self { steps: Some(steps), outcomes, thread: Some(thread) }
     }
 
     fn begin(&self, step: &Step) {
-        self.steps.send(step.clone()).expect("the thread runs until this is dropped");
+        let steps = self.steps.as_ref().expect("it is there until this is dropped");
+        steps.send(step.clone()).expect("the thread runs until this is dropped");
     }
 
     fn outcome(&self) -> Outcome {
         self.outcomes.recv().expect("the thread answers every step")
+    }
+}
+
+impl Drop for Performer {
+    /// Waits until the thread has ended its server: the process may be over after a failed test.
+    fn drop(&mut self) {
+        self.steps = None;
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, it has said so itself.
+            let _ = thread.join();
+        }
     }
 }
