@@ -10,6 +10,8 @@
 //! applied it. Transactions must be applied as prepared, without a gap; if they cannot be logged,
 //! [`Preparer::reset`] forgets all that were not applied.
 
+use std::cell::RefCell;
+
 use bytes::{Bytes, BytesMut};
 use quorate_protocol::{
     AclList, Decode, DecodeError, Decoder, Encode, ErrorCode, Id, OpCode, Perms, Zxid, path,
@@ -76,6 +78,8 @@ pub struct Preparer {
     last_zxid: Zxid,
     pub(super) outstanding: Outstanding,
     pub(super) sessions: Sessions,
+    /// A path whose soft quota was exceeded since somebody last asked.
+    over_quota: RefCell<Option<String>>,
 }
 
 /// What all operations of one request have in common.
@@ -104,6 +108,7 @@ impl Preparer {
             last_zxid: tree.last_zxid(),
             outstanding: Outstanding::new(tree, seed),
             sessions: Sessions::new(tree),
+            over_quota: RefCell::default(),
         }
     }
 
@@ -338,7 +343,13 @@ impl Preparer {
         Ok(())
     }
 
-    /// Whether a hard quota allows so many more bytes and nodes at `path`.
+    /// The last path at which a soft quota was exceeded, once: somebody should be told.
+    pub fn take_over_quota(&mut self) -> Option<String> {
+        self.over_quota.take()
+    }
+
+    /// Whether a hard quota allows so many more bytes and nodes at `path`; that a soft one does
+    /// not is noted.
     ///
     /// `Compat:` what is outstanding does not count yet, nor do earlier operations of a multi.
     pub(super) fn check_quota(
@@ -348,11 +359,14 @@ impl Preparer {
         bytes: i64,
         nodes: i64,
     ) -> Result<(), ErrorCode> {
-        let quota = if self.settings.enforce_quota { tree.quota(path) } else { None };
-        match quota {
-            Some(quota) if quota.refuses(bytes, nodes) => Err(ErrorCode::QuotaExceeded),
-            _ => Ok(()),
+        let Some(quota) = tree.quota(path) else { return Ok(()) };
+        if self.settings.enforce_quota && quota.refuses(bytes, nodes) {
+            return Err(ErrorCode::QuotaExceeded);
         }
+        if quota.warns(bytes, nodes) {
+            self.over_quota.replace(Some(path.to_owned()));
+        }
+        Ok(())
     }
 
     /// Why this server does not change its membership: it has none.

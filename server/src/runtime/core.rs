@@ -12,7 +12,7 @@ use quorate_protocol::{
     Decode, Encode, ErrorCode, OpCode, Perms, SessionId, Zxid, frame::put_frame,
     record::ConnectResponse,
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     batch::{Entry, LoggedBatch, Teller, Waits},
@@ -33,6 +33,9 @@ use crate::{
 
 /// Transactions applied under one write lock on the tree: readers wait that long at most.
 const APPLY_CHUNK: usize = 128;
+
+/// Time between two warnings of exceeded soft quotas.
+const QUOTA_WARNING_MS: i64 = 1000;
 
 /// Connections whose answers the pipeline sends itself.
 const SEND_MAX: usize = 2;
@@ -55,6 +58,8 @@ pub struct Core {
     done: usize,
     /// The tree was not what a transaction announced, and has not been since.
     digest_differs: bool,
+    /// Not before then is a soft quota mentioned again.
+    next_quota_warning_ms: i64,
 }
 
 /// Something kept behind the writes of its connection.
@@ -79,6 +84,7 @@ impl Core {
             released: Vec::new(),
             done: 0,
             digest_differs: false,
+            next_quota_warning_ms: 0,
         }
     }
 
@@ -110,6 +116,7 @@ impl Core {
             }
         }
         drop(tree);
+        self.report_over_quota(shared);
         self.wake(shared);
     }
 
@@ -184,6 +191,16 @@ impl Core {
     fn prepare_own(&mut self, shared: &Shared, tree: &Tree, wall_ms: i64, request: &Request) {
         let arrival = Arrival::at(shared.clock.now_us());
         self.prepare(shared, tree, wall_ms, request, Waits::Nobody, arrival);
+    }
+
+    /// Tells operators of a soft quota that a client exceeds; now and then is enough.
+    fn report_over_quota(&mut self, shared: &Shared) {
+        let Some(path) = self.preparer.take_over_quota() else { return };
+        let now_ms = shared.clock.now_ms();
+        if now_ms >= self.next_quota_warning_ms {
+            self.next_quota_warning_ms = now_ms + QUOTA_WARNING_MS;
+            warn!(path, "a soft quota is exceeded");
+        }
     }
 
     /// Adds the request's transaction to the batch being built.

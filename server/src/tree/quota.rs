@@ -58,11 +58,20 @@ pub struct Quota {
 impl Quota {
     /// Whether a change by so many bytes and nodes would exceed a hard limit.
     pub fn refuses(&self, bytes: i64, nodes: i64) -> bool {
-        let exceeds =
-            |hard: i64, used: i64, more: i64| more != 0 && hard > -1 && used + more > hard;
         exceeds(self.limits.count_hard, self.usage.count, nodes)
             || exceeds(self.limits.bytes_hard, self.usage.bytes, bytes)
     }
+
+    /// Whether it would exceed a soft one, which forbids nothing.
+    pub fn warns(&self, bytes: i64, nodes: i64) -> bool {
+        exceeds(self.limits.count, self.usage.count, nodes)
+            || exceeds(self.limits.bytes, self.usage.bytes, bytes)
+    }
+}
+
+/// Whether `more` would come to more than `limit`.
+fn exceeds(limit: i64, used: i64, more: i64) -> bool {
+    more != 0 && limit > -1 && used.saturating_add(more) > limit
 }
 
 impl Tree {

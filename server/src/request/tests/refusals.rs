@@ -251,3 +251,19 @@ fn check_in_a_multi_checks_in_order() {
         assert_eq!(multi.error(), Some(expected.wire()), "{path}");
     }
 }
+
+#[test]
+fn a_soft_quota_forbids_nothing_and_is_mentioned() {
+    let (mut server, session) = server();
+    let limits = "/zookeeper/quota/open/zookeeper_limits";
+    let stats = "/zookeeper/quota/open/zookeeper_stats";
+    let rows = [("/zookeeper/quota/open", ""), (limits, "count=3,bytes=-1"), (stats, "")];
+    for (path, data) in rows {
+        let body = CreateRequest { data: Some(data.as_bytes()), ..create(path, 0) };
+        server.now(&request(session, OpCode::Create, &body)).unwrap();
+    }
+    for (path, mentioned) in [("/open/2", None), ("/open/3", Some("/open/3")), ("/else", None)] {
+        server.now(&request(session, OpCode::Create, &create(path, 0))).unwrap();
+        assert_eq!(server.preparer.take_over_quota().as_deref(), mentioned, "{path}");
+    }
+}
