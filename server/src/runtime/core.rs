@@ -50,6 +50,9 @@ pub struct Core {
     pub building: LoggedBatch,
     /// Batches given to be logged that have not come back.
     pub under_way: usize,
+    /// A batch was refused, and those behind it are still to come back: what is being built will
+    /// be refused, too.
+    pub is_void: bool,
     /// Connections to be told of what is in their outboxes.
     to_wake: Vec<Arc<Conn>>,
     /// Things let go by [`Order`], on their way to being answered.
@@ -80,6 +83,7 @@ impl Core {
             session_ids,
             building: LoggedBatch::default(),
             under_way: 0,
+            is_void: false,
             to_wake: Vec::new(),
             released: Vec::new(),
             done: 0,
@@ -436,13 +440,23 @@ impl Core {
 
     /// Answers the writes of a batch that could not be logged, and of those built behind it: none
     /// of them happened, and their zxids are given again.
-    fn refuse(&mut self, shared: &Shared, mut batch: LoggedBatch) {
-        let mut behind = std::mem::take(&mut self.building);
+    ///
+    /// What was given to be logged behind it comes back in the same way. Only then is the state
+    /// rewound: zxids must not be given again while a batch that has them is under way.
+    fn refuse(&mut self, shared: &Shared, batch: LoggedBatch) {
         let tree = shared.tree.read();
-        self.preparer.reset(&tree);
-        let now_ms = shared.clock.now_ms();
-        self.sessions.reopen_closing(now_ms);
-        for entry in batch.entries.iter_mut().chain(&mut behind.entries) {
+        self.answer_refused(shared, &tree, batch);
+        self.is_void = self.under_way > 0;
+        if !self.is_void {
+            let behind = std::mem::take(&mut self.building);
+            self.answer_refused(shared, &tree, behind);
+            self.preparer.reset(&tree);
+            self.sessions.reopen_closing(shared.clock.now_ms());
+        }
+    }
+
+    fn answer_refused(&mut self, shared: &Shared, tree: &Tree, mut batch: LoggedBatch) {
+        for entry in &mut batch.entries {
             match &entry.waits {
                 Waits::Nobody => {}
                 Waits::Session { conn, .. } => {
@@ -455,14 +469,12 @@ impl Core {
                     let id = conn.id;
                     let arrival = std::mem::replace(&mut entry.arrival, Arrival::at(0));
                     let waiting = Waiting { conn, item, arrival };
-                    self.answer_waiting(shared, &tree, waiting);
-                    self.release(shared, &tree, id);
+                    self.answer_waiting(shared, tree, waiting);
+                    self.release(shared, tree, id);
                 }
             }
         }
-        drop(tree);
         shared.pipeline.recycle(batch);
-        shared.pipeline.recycle(behind);
     }
 
     /// Counts and reports that the tree's digest is not the one announced by a transaction, which

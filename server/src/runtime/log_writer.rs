@@ -34,6 +34,8 @@ pub(super) struct LogWriter {
     retiring: Option<JoinHandle<()>>,
     /// The checkpoint that segments were last let go for.
     retired: i64,
+    /// The last batch was refused.
+    is_refusing: bool,
     /// How long syncs take: the average over some of the last.
     sync_time: Duration,
 }
@@ -42,7 +44,7 @@ impl LogWriter {
     /// A writer of the log that recovery left.
     pub(super) fn new(log: Log) -> Self {
         let (preparing, retiring) = (None, None);
-        Self { log, preparing, retiring, retired: 0, sync_time: Duration::MAX }
+        Self { log, preparing, retiring, retired: 0, is_refusing: false, sync_time: Duration::MAX }
     }
 
     /// Whether the disk has lately been fast enough to be waited for.
@@ -54,6 +56,7 @@ impl LogWriter {
     /// full, no batch so much as tries: that would take the room which is being made.
     pub(super) fn write(&mut self, shared: &Shared, mut batch: LoggedBatch) -> Input {
         if shared.backlog.is_log_full() {
+            self.is_refusing = true;
             return Input::NoRoom(batch);
         }
         let started = shared.clock.elapsed();
@@ -73,6 +76,7 @@ impl LogWriter {
         }
         match durable {
             Ok(()) => {
+                self.is_refusing = false;
                 let queued_us = (shared.clock.now_us() - batch.begun_us).max(0).unsigned_abs();
                 let queued = Duration::from_micros(queued_us);
                 shared.stats.sync_processor_queue_and_flush_time_ms.record_time(queued);
@@ -80,6 +84,7 @@ impl LogWriter {
                 Input::Durable(batch)
             }
             Err(LogError::Full(error)) => {
+                self.is_refusing = true;
                 shared.backlog.set_log_full(true);
                 warn!(
                     %error,
@@ -88,6 +93,8 @@ impl LogWriter {
                 );
                 Input::NoRoom(batch)
             }
+            // Built behind a batch that was refused, before anybody knew.
+            Err(LogError::OutOfOrder { .. }) if self.is_refusing => Input::NoRoom(batch),
             Err(error) => end_process(&error),
         }
     }

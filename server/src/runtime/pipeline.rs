@@ -154,6 +154,9 @@ impl Pipeline {
 
     /// Has the batch that was built logged.
     fn log(&self, shared: &Shared, core: &mut Core) {
+        if core.is_void {
+            return;
+        }
         if core.building.len() == 1
             && core.under_way == 0
             && let Some(mut writer) = self.writer.try_lock()
