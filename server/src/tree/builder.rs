@@ -12,7 +12,7 @@ use super::{
     checkpoint::Image,
     digest::{ContentCrc, node_digest, resume},
     node, packed,
-    slab::Record,
+    slab::{NIL, Record},
 };
 
 /// Why a checkpoint is none.
@@ -39,6 +39,14 @@ pub enum BuildError {
     /// A slot has no parent, or one that cannot be.
     #[error("slot {slot} has no place in the tree below slot {parent}")]
     Place {
+        /// The slot.
+        slot: u32,
+        /// Its parent's slot.
+        parent: u32,
+    },
+    /// A node could not be found by its name: another has it, or no node can have it.
+    #[error("slot {slot} has a name that it cannot have below slot {parent}")]
+    Name {
         /// The slot.
         slot: u32,
         /// Its parent's slot.
@@ -137,8 +145,17 @@ impl TreeBuilder {
             NodeKind::Ephemeral(owner) => tree.ephemerals.insert(owner, slot),
             NodeKind::Container | NodeKind::Ttl(_) => _ = tree.reapable.insert(slot),
         }
-        if slot != ROOT {
-            let hash = tree.index.hash(image.parent, image.node.name);
+        if slot == ROOT {
+            if image.parent != NIL || !image.node.name.is_empty() {
+                return Err(BuildError::Place { slot, parent: image.parent });
+            }
+        } else {
+            let (parent, name) = (image.parent, image.node.name);
+            let hash = tree.index.hash(parent, name);
+            let is_possible = !name.is_empty() && !name.contains(&b'/');
+            if !is_possible || tree.child_by_hash(hash, parent, name).is_some() {
+                return Err(BuildError::Name { slot, parent });
+            }
             tree.add_to_index(slot, hash);
         }
         tree.nodes += 1;

@@ -271,7 +271,12 @@ proptest! {
         };
         if let Ok(mut built) = build() {
             _ = built.verify_digests();
-            assert_eq!(built.nodes().filter(|node| built.get(&node.path()).is_some()).count() + 1, built.node_count());
+            let mut reached = 0;
+            for slot in built.subtree(ROOT) {
+                assert_eq!(built.find(&built.path_of(slot)), Some(slot));
+                reached += 1;
+            }
+            assert_eq!(reached + 1, built.node_count());
             let owners: Vec<_> = built.ephemeral_owners().collect();
             let owned = owners.iter().map(|owner| built.ephemerals(*owner).len()).sum::<usize>();
             assert_eq!(owned, built.ephemeral_count());

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use quorate_protocol::{AclList, Decode, ErrorCode, OpCode, SessionId, Zxid};
 
 use crate::{
-    tree::{Node, NodeKind, Quota, ReapLimits, Reapable, SYSTEM_PATHS, Tree},
+    tree::{
+        BuildError, Node, NodeKind, Quota, ReapLimits, Reapable, SYSTEM_PATHS, Tree, TreeBuilder,
+    },
     txn::{
         CloseSessionTxn, CreateTtlTxn, CreateTxn, MultiTxn, MultiWriter, SetDataTxn, Txn,
         TxnDigest, TxnHeader, TxnRecord,
@@ -40,6 +42,40 @@ fn delete(tree: &mut Tree, path: &str) -> ErrorCode {
 
 fn get<'t>(tree: &'t Tree, path: &str) -> Node<'t> {
     tree.get(path).unwrap()
+}
+
+/// Damage that neither the sum of nodes nor that of digests shows.
+#[test]
+fn a_node_that_its_path_would_not_find_is_refused() {
+    let mut tree = Tree::new(1);
+    create(&mut tree, "/a", b"");
+    create(&mut tree, "/b", b"");
+    let head = tree.checkpoint_begin();
+    let mut images = tree.checkpoint_chunk(100);
+    images.sort_unstable_by_key(|(slot, _)| *slot);
+    let build = |slot: usize, damage: &dyn Fn(&mut Vec<u8>)| {
+        let mut builder = TreeBuilder::new(head.clone(), 1).unwrap();
+        for (number, image) in &images {
+            let mut image = image.clone().unwrap().into_vec();
+            if *number as usize == slot {
+                damage(&mut image);
+            }
+            builder.push(*number, &image)?;
+        }
+        builder.finish().map(|_| ())
+    };
+    let (b, parent) = (5, 0);
+    // Behind the parent's slot, the mark of an extra, and the digest: the name with its length.
+    let name = 4 + 1 + 4;
+    assert_eq!(build(b, &|_| ()), Ok(()));
+    assert_eq!(build(b, &|image| assert_eq!(image[name..][..2], [1, b'b'])), Ok(()));
+    let wrong_name = Err(BuildError::Name { slot: 5, parent });
+    assert_eq!(build(b, &|image| image[name + 1] = b'a'), wrong_name);
+    assert_eq!(build(b, &|image| image[name + 1] = b'/'), wrong_name);
+    let cut = |image: &mut Vec<u8>| drop(image.splice(name..name + 2, [0]));
+    assert_eq!(build(b, &cut), wrong_name);
+    let moved = Err(BuildError::Place { slot: 0, parent: 1 });
+    assert_eq!(build(0, &|image| image[..4].copy_from_slice(&[0, 0, 0, 1])), moved);
 }
 
 #[test]
