@@ -48,9 +48,9 @@ records! {
 }
 
 impl<'a> Field<'a> for Vec<ClientInfo<'a>> {
-    fn read(input: &mut Decoder<'a>, name: &'static str) -> Result<Self, DecodeError> {
-        let count = input.vector_len(8)?.ok_or(DecodeError::Null { field: name })?;
-        (0..count).map(|_| ClientInfo::decode(input)).collect()
+    fn read(input: &mut Decoder<'a>) -> Result<Option<Self>, DecodeError> {
+        let Some(count) = input.vector_len(8)? else { return Ok(None) };
+        (0..count).map(|_| ClientInfo::decode(input)).collect::<Result<_, _>>().map(Some)
     }
 
     fn write(&self, out: &mut BytesMut) {

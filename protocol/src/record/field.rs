@@ -11,17 +11,18 @@ use crate::{
     stat::Stat,
 };
 
-/// A type that can be a record's field; `name` goes into errors.
+/// A type that can be a record's field.
 pub(super) trait Field<'a>: Sized {
-    fn read(input: &mut Decoder<'a>, name: &'static str) -> Result<Self, DecodeError>;
+    /// Reads the field; `None` if it is null and must not be.
+    fn read(input: &mut Decoder<'a>) -> Result<Option<Self>, DecodeError>;
     fn write(&self, out: &mut BytesMut);
 }
 
 macro_rules! primitive_fields {
     ($($type:ty: $self:ident, $value:expr, $read:ident => $wrap:expr, $write:ident;)*) => {$(
         impl Field<'_> for $type {
-            fn read(input: &mut Decoder<'_>, _: &'static str) -> Result<Self, DecodeError> {
-                input.$read().map($wrap)
+            fn read(input: &mut Decoder<'_>) -> Result<Option<Self>, DecodeError> {
+                input.$read().map($wrap).map(Some)
             }
 
             fn write(&$self, out: &mut BytesMut) {
@@ -42,8 +43,8 @@ primitive_fields! {
 
 /// A `buffer` that may be null.
 impl<'a> Field<'a> for Option<&'a [u8]> {
-    fn read(input: &mut Decoder<'a>, _: &'static str) -> Result<Self, DecodeError> {
-        input.buffer()
+    fn read(input: &mut Decoder<'a>) -> Result<Option<Self>, DecodeError> {
+        input.buffer().map(Some)
     }
 
     fn write(&self, out: &mut BytesMut) {
@@ -53,8 +54,8 @@ impl<'a> Field<'a> for Option<&'a [u8]> {
 
 /// A `ustring` that must not be null.
 impl<'a> Field<'a> for Cow<'a, str> {
-    fn read(input: &mut Decoder<'a>, name: &'static str) -> Result<Self, DecodeError> {
-        input.required_ustring(name)
+    fn read(input: &mut Decoder<'a>) -> Result<Option<Self>, DecodeError> {
+        input.ustring()
     }
 
     fn write(&self, out: &mut BytesMut) {
@@ -64,8 +65,8 @@ impl<'a> Field<'a> for Cow<'a, str> {
 
 /// A `ustring` that may be null.
 impl<'a> Field<'a> for Option<Cow<'a, str>> {
-    fn read(input: &mut Decoder<'a>, _: &'static str) -> Result<Self, DecodeError> {
-        input.ustring()
+    fn read(input: &mut Decoder<'a>) -> Result<Option<Self>, DecodeError> {
+        input.ustring().map(Some)
     }
 
     fn write(&self, out: &mut BytesMut) {
@@ -75,9 +76,10 @@ impl<'a> Field<'a> for Option<Cow<'a, str>> {
 
 /// A `vector` of ustrings; neither it nor any of them may be null.
 impl<'a> Field<'a> for Vec<Cow<'a, str>> {
-    fn read(input: &mut Decoder<'a>, name: &'static str) -> Result<Self, DecodeError> {
-        let count = input.vector_len(4)?.ok_or(DecodeError::Null { field: name })?;
-        (0..count).map(|_| input.required_ustring(name)).collect()
+    fn read(input: &mut Decoder<'a>) -> Result<Option<Self>, DecodeError> {
+        let Some(count) = input.vector_len(4)? else { return Ok(None) };
+        let all = (0..count).map(|_| input.ustring()).collect::<Result<Vec<_>, _>>()?;
+        Ok(all.into_iter().collect())
     }
 
     fn write(&self, out: &mut BytesMut) {
@@ -86,8 +88,8 @@ impl<'a> Field<'a> for Vec<Cow<'a, str>> {
 }
 
 impl Field<'_> for Stat {
-    fn read(input: &mut Decoder<'_>, _: &'static str) -> Result<Self, DecodeError> {
-        Self::decode(input)
+    fn read(input: &mut Decoder<'_>) -> Result<Option<Self>, DecodeError> {
+        Self::decode(input).map(Some)
     }
 
     fn write(&self, out: &mut BytesMut) {
@@ -96,8 +98,8 @@ impl Field<'_> for Stat {
 }
 
 impl<'a> Field<'a> for AclList<'a> {
-    fn read(input: &mut Decoder<'a>, _: &'static str) -> Result<Self, DecodeError> {
-        Self::decode(input)
+    fn read(input: &mut Decoder<'a>) -> Result<Option<Self>, DecodeError> {
+        Self::decode(input).map(Some)
     }
 
     fn write(&self, out: &mut BytesMut) {
@@ -106,6 +108,10 @@ impl<'a> Field<'a> for AclList<'a> {
 }
 
 /// Structs that are read and written field by field. A record that borrows names its lifetime `'a`.
+///
+/// `Compat:` a null field is complained of only when all fields could be read: Java's decoders let
+/// it pass, and then the answer is another than to bytes that are no record. The decoder is then
+/// behind the record.
 macro_rules! records {
     ($(
         $(#[$attribute:meta])*
@@ -123,7 +129,9 @@ macro_rules! records {
             fn decode(
                 input: &mut $crate::codec::Decoder<'a>,
             ) -> Result<Self, $crate::codec::DecodeError> {
-                Ok(Self { $($field: $crate::record::field::Field::read(input, stringify!($field))?,)* })
+                $(let $field = $crate::record::field::Field::read(input)?;)*
+                let null = |field| $crate::codec::DecodeError::Null { field };
+                Ok(Self { $($field: $field.ok_or_else(|| null(stringify!($field)))?,)* })
             }
         }
 

@@ -15,7 +15,6 @@ use super::{
     },
 };
 use crate::{
-    acl::AclList,
     codec::{Decode, DecodeError, Decoder, Encode, PutJute},
     op_code::OpCode,
     stat::Stat,
@@ -98,15 +97,10 @@ impl<'a> MultiOp<'a> {
         Ok(match op {
             OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
                 let create = CreateRequest::decode(input)?;
-                check_acl(&create.acl)?;
-                check_flags(create.flags)?;
+                check_options(&create)?;
                 Self::Create(op, create)
             }
-            OpCode::CreateTtl => {
-                let create = CreateTtlRequest::decode(input)?;
-                check_acl(&create.acl)?;
-                Self::CreateTtl(create)
-            }
+            OpCode::CreateTtl => Self::CreateTtl(CreateTtlRequest::decode(input)?),
             OpCode::Delete => Self::Delete(DeleteRequest::decode(input)?),
             OpCode::SetData => Self::SetData(SetDataRequest::decode(input)?),
             OpCode::Check => Self::Check(CheckRequest::decode(input)?),
@@ -131,18 +125,17 @@ impl Encode for MultiOp<'_> {
     }
 }
 
-/// `Compat:` inside a multi a null ACL spoils the whole request, while a create of its own
-/// is told that its ACL is not valid.
-fn check_acl(acl: &AclList<'_>) -> Result<(), DecodeError> {
-    if acl.raw().is_none() { Err(DecodeError::Null { field: "acl" }) } else { Ok(()) }
-}
-
-/// `Compat:` likewise flags that mean nothing, or a time to live that this record has no field for
-/// (`Op.Create`). `createTTL` is not as strict: there the flags are left to the operation.
-fn check_flags(flags: i32) -> Result<(), DecodeError> {
+/// `Compat:` inside a multi these spoil the whole request, in this order: flags that mean nothing,
+/// a null ACL, and a time to live that this record has no field for (`CreateOptions.Builder`).
+/// A create of its own is refused as any other, and so is `createTTL` in a multi.
+fn check_options(create: &CreateRequest<'_>) -> Result<(), DecodeError> {
+    let flags = create.flags;
+    let bad_flags = DecodeError::BadValue { field: "flags", value: i64::from(flags) };
     match CreateMode::from_flags(flags) {
-        Some(mode) if !mode.has_ttl() => Ok(()),
-        _ => Err(DecodeError::BadValue { field: "flags", value: i64::from(flags) }),
+        None => Err(bad_flags),
+        Some(_) if create.acl.raw().is_none() => Err(DecodeError::Null { field: "acl" }),
+        Some(mode) if mode.has_ttl() => Err(bad_flags),
+        Some(_) => Ok(()),
     }
 }
 
@@ -165,8 +158,9 @@ const fn illegal(op: i32) -> DecodeError {
     DecodeError::BadValue { field: "op in multi", value: op as i64 }
 }
 
-/// The operations of a multi or multiRead in order. The first error is the last item: it makes
-/// the whole request one that cannot be decoded, so walk through all before acting on any.
+/// The operations of a multi or multiRead in order. Any error makes the whole request one that
+/// cannot be decoded, so walk through all before acting on any. The first error is the last item,
+/// except [`DecodeError::Null`]: what is behind that can be read.
 #[derive(Debug, Clone)]
 pub struct MultiOps<'a> {
     kind: OpCode,
@@ -251,8 +245,8 @@ impl Encode for MultiResult<'_> {
     }
 }
 
-/// The results in the reply to a multi or multiRead, in the order of its operations. The first
-/// error is the last item.
+/// The results in the reply to a multi or multiRead, in the order of its operations. Errors are as
+/// in [`MultiOps`].
 #[derive(Debug, Clone)]
 pub struct MultiResults<'a> {
     run: Run<'a>,
@@ -313,7 +307,7 @@ impl<'a> Run<'a> {
             Ok(header) => Some(decode(header, &mut self.input)),
             Err(error) => Some(Err(error)),
         };
-        self.ended = !matches!(item, Some(Ok(_)));
+        self.ended = !matches!(item, Some(Ok(_) | Err(DecodeError::Null { .. })));
         item
     }
 }
@@ -321,6 +315,12 @@ impl<'a> Run<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acl::AclList;
+
+    /// A null ACL.
+    fn null() -> AclList<'static> {
+        AclList::from_bytes(&[0xff; 4]).unwrap()
+    }
 
     fn create(acl: AclList<'_>) -> CreateRequest<'_> {
         CreateRequest { path: "/a".into(), data: None, acl, flags: 0 }
@@ -398,37 +398,55 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_the_last_item() {
-        let body = encoded(&[
-            MultiOp::Delete(DeleteRequest { path: "/a".into(), version: 0 }),
-            MultiOp::Create(OpCode::Create, create(AclList::from_bytes(&[0xff; 4]).unwrap())),
-            MultiOp::Delete(DeleteRequest { path: "/b".into(), version: 0 }),
-        ]);
+    fn an_error_is_the_last_item_unless_it_is_a_null() {
+        let delete = |path: &'static str| {
+            MultiOp::Delete(DeleteRequest { path: path.into(), version: 0 }).to_bytes()
+        };
+        let null_path = [&MultiHeader::request(OpCode::Delete).to_bytes()[..], &[0xff; 8]].concat();
+        let null_acl = MultiOp::Create(OpCode::Create, create(null())).to_bytes();
+        let no_op = MultiHeader { op: 0, done: false, error: -1 }.to_bytes();
+        let end = MultiHeader::END.to_bytes();
+        let body = [&delete("/a")[..], &null_path, &null_acl, &delete("/b"), &no_op, &end].concat();
         let items: Vec<_> = MultiOps::new(OpCode::Multi, &body).collect();
-        assert_eq!(items.len(), 2);
-        assert_eq!(items[1], Err(DecodeError::Null { field: "acl" }));
+        let errors: Vec<_> = items.iter().map(|item| item.as_ref().err()).collect();
+        let (path, acl) = (DecodeError::Null { field: "path" }, DecodeError::Null { field: "acl" });
+        assert_eq!(errors, [None, Some(&path), Some(&acl), None, Some(&illegal(0))]);
+    }
+
+    #[test]
+    fn a_null_is_complained_of_only_when_the_rest_can_be_read() {
+        let request = DeleteRequest::from_bytes(&[0xff; 8]);
+        assert_eq!(request, Err(DecodeError::Null { field: "path" }));
+        let cut = DeleteRequest::from_bytes(&[0xff; 7]);
+        assert_eq!(cut, Err(DecodeError::Truncated { offset: 4, needed: 1 }));
     }
 
     /// What ZooKeeper 3.9.5 answers with -5 as a whole, and what it leaves to the operation.
     #[test]
-    fn flags_of_creates_are_checked_but_not_those_of_create_ttl() {
-        let with_flags = |flags| {
-            let create = CreateRequest { flags, ..create(AclList::open()) };
-            encoded(&[MultiOp::Create(OpCode::Create2, create)])
+    fn options_of_creates_are_checked_but_not_those_of_create_ttl() {
+        let outcome = |flags, acl| {
+            let create = CreateRequest { flags, ..create(acl) };
+            let body = encoded(&[MultiOp::Create(OpCode::Create2, create)]);
+            decoded(OpCode::Multi, &body).map(|_| ())
         };
+        let bad_flags = |flags| Err(DecodeError::BadValue { field: "flags", value: flags });
+        let null_acl = Err(DecodeError::Null { field: "acl" });
         for flags in 0..=4 {
-            assert!(decoded(OpCode::Multi, &with_flags(flags)).is_ok(), "{flags}");
+            assert_eq!(outcome(flags, AclList::open()), Ok(()), "{flags}");
+            assert_eq!(outcome(flags, null()), null_acl, "{flags}");
         }
-        for flags in [-1, 5, 6, 7] {
-            assert_eq!(
-                decoded(OpCode::Multi, &with_flags(flags)),
-                Err(DecodeError::BadValue { field: "flags", value: i64::from(flags) })
-            );
+        for flags in [5, 6] {
+            assert_eq!(outcome(flags, AclList::open()), bad_flags(flags.into()));
+            assert_eq!(outcome(flags, null()), null_acl, "{flags}");
+        }
+        for flags in [-1, 7] {
+            assert_eq!(outcome(flags, AclList::open()), bad_flags(flags.into()));
+            assert_eq!(outcome(flags, null()), bad_flags(flags.into()));
         }
         let create_ttl = MultiOp::CreateTtl(CreateTtlRequest {
             path: "/a".into(),
             data: None,
-            acl: AclList::open(),
+            acl: null(),
             flags: 9,
             ttl: 1,
         });

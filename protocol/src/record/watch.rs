@@ -116,10 +116,10 @@ wire_enums! {
 }
 
 impl Field<'_> for EventType {
-    fn read(input: &mut Decoder<'_>, name: &'static str) -> Result<Self, DecodeError> {
+    fn read(input: &mut Decoder<'_>) -> Result<Option<Self>, DecodeError> {
         let number = input.int()?;
-        Self::from_wire(number)
-            .ok_or(DecodeError::BadValue { field: name, value: i64::from(number) })
+        let bad = DecodeError::BadValue { field: "event type", value: i64::from(number) };
+        Self::from_wire(number).map(Some).ok_or(bad)
     }
 
     fn write(&self, out: &mut BytesMut) {

@@ -34,6 +34,11 @@ impl Preparer {
                 self.operation(context, &op, &mut Sink::Multi(out, &mut writer))
             };
             if let Err(code) = result {
+                // `Compat:` an exception that is no `KeeperException` spoils the whole request.
+                if code == ErrorCode::MarshallingError {
+                    self.outstanding.roll_back();
+                    return Err(code.into());
+                }
                 failed = true;
                 writer.push(out, OpCode::Error, &Txn::Error { code: code.wire() });
             }
@@ -82,22 +87,22 @@ impl Preparer {
 /// Refuses a multi that cannot be read, before anything is done: then not even its operations can
 /// be answered one by one.
 ///
-/// `Compat:` `MultiOperationRecord` looks at the flags of a create while it reads, and at a null
-/// ACL too early to use up a zxid.
+/// `Compat:` `MultiOperationRecord` stumbles over a null ACL too early to use up a zxid, and over
+/// what else it cannot read just after that. A null path it lets pass; that is found only when the
+/// whole was read.
 fn check_whole(body: &[u8]) -> Result<(), Refusal> {
+    let mut outcome = Ok(());
     for op in MultiOps::new(OpCode::Multi, body) {
         match op {
-            Ok(MultiOp::Create(_, request))
-                if CreateMode::from_flags(request.flags).is_none_or(CreateMode::has_ttl) =>
-            {
-                return Err(Refusal::Logged(ErrorCode::MarshallingError));
-            }
             Ok(_) => {}
             Err(DecodeError::Null { field: "acl" }) => {
                 return Err(Refusal::Unlogged(ErrorCode::MarshallingError));
             }
+            Err(DecodeError::Null { .. }) => {
+                outcome = Err(Refusal::Logged(ErrorCode::MarshallingError));
+            }
             Err(_) => return Err(Refusal::Logged(ErrorCode::MarshallingError)),
         }
     }
-    Ok(())
+    outcome
 }

@@ -4,8 +4,8 @@
 use quorate_protocol::{
     Acl, AclList, Perms,
     record::{
-        CheckRequest, CreateRequest, CreateTtlRequest, DeleteRequest, MultiHeader, ReconfigRequest,
-        SetAclRequest, SetDataRequest,
+        CheckRequest, CreateRequest, CreateTtlRequest, DeleteRequest, MultiHeader, MultiOp,
+        ReconfigRequest, SetAclRequest, SetDataRequest,
     },
 };
 
@@ -214,6 +214,10 @@ fn what_cannot_be_read_uses_up_a_zxid_where_zookeeper_does_so() {
         (OpCode::SetData, short, ErrorCode::MarshallingError, false),
         (OpCode::SetAcl, short, ErrorCode::MarshallingError, false),
         (OpCode::Reconfig, short, ErrorCode::MarshallingError, false),
+        // A null path in front of what cannot be read.
+        (OpCode::Delete, &null[..7], ErrorCode::MarshallingError, false),
+        (OpCode::SetData, &null[..11], ErrorCode::MarshallingError, false),
+        (OpCode::SetAcl, &null[..11], ErrorCode::MarshallingError, false),
         (OpCode::Multi, short, ErrorCode::MarshallingError, true),
         (OpCode::Multi, &null_acl, ErrorCode::MarshallingError, false),
         (OpCode::Create, null, ErrorCode::MarshallingError, true),
@@ -227,6 +231,64 @@ fn what_cannot_be_read_uses_up_a_zxid_where_zookeeper_does_so() {
         let request = Request { body, ..request(session, op, &create("", 0)) };
         assert_eq!(server.now(&request), Err(code), "{op}");
         assert_eq!(server.preparer.last_zxid().0 - last.0, i64::from(uses_zxid), "{op}");
+    }
+}
+
+/// What a client is told of each operation, or that it is told nothing but this of the whole.
+#[test]
+fn nulls_in_a_multi_are_found_in_order() {
+    let whole = |uses_zxid| Err((ErrorCode::MarshallingError, uses_zxid));
+    let acl = |bytes: &'static [u8]| AclList::from_bytes(bytes).unwrap();
+    let null = || acl(&[0xff; 4]);
+    let null_id = || acl(b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\xff\xff\xff\xff");
+    let create = |acl, flags| {
+        MultiOp::Create(OpCode::Create, CreateRequest { acl, ..create("/new", flags) }).to_bytes()
+    };
+    let create_ttl = |acl, ttl| {
+        let (path, data) = ("/new".into(), None);
+        MultiOp::CreateTtl(CreateTtlRequest { path, data, acl, flags: TTL, ttl }).to_bytes()
+    };
+    let ahead = || create(AclList::open(), 0);
+    let mut null_path = MultiHeader::request(OpCode::Delete).to_bytes();
+    null_path.extend_from_slice(&[0xff; 8]);
+    let missing = MultiOp::Check(CheckRequest { path: "/none".into(), version: 0 }).to_bytes();
+    for (row, (ops, expected)) in [
+        // A null ACL of a create is found while the request is read, but after its flags.
+        (vec![ahead(), create(null(), 0)], whole(false)),
+        (vec![create(null(), 7)], whole(true)),
+        (vec![create(null(), TTL)], whole(false)),
+        (vec![missing.clone(), create(null(), 0)], whole(false)),
+        // That of a createTTL like anything else that is wrong with an operation.
+        (vec![create_ttl(null(), 1)], Ok(ErrorCode::InvalidAcl)),
+        (vec![create_ttl(null(), -1)], Ok(ErrorCode::BadArguments)),
+        (vec![missing.clone(), create_ttl(null(), 1)], Ok(ErrorCode::NoNode)),
+        // A null id spoils the whole, once it is looked at.
+        (vec![ahead(), create(null_id(), 0)], whole(true)),
+        (vec![create_ttl(null_id(), 1)], whole(true)),
+        (vec![ahead(), create_ttl(null_id(), 1)], whole(true)),
+        (vec![missing, create(null_id(), 0)], Ok(ErrorCode::NoNode)),
+        // A null path does not keep the rest from being read.
+        (vec![null_path.clone(), create(AclList::open(), 0)], whole(true)),
+        (vec![null_path, create(null(), 0)], whole(false)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (mut server, session) = server();
+        let last = server.preparer.last_zxid();
+        let body = [ops.concat(), MultiHeader::END.to_bytes().to_vec()].concat().into();
+        let request = Request { body, ..request(session, OpCode::Multi, &MultiHeader::END) };
+        let outcome = server.prepare(&request, NOW_MS);
+        let uses_zxid = server.preparer.last_zxid() != last;
+        let told = match outcome.as_ref().map(|txn| TxnRecord::from_bytes(txn).unwrap().txn) {
+            Ok(Txn::Multi(multi)) => Ok(multi.error()),
+            Ok(Txn::Error { code }) => Err((code, uses_zxid)),
+            Ok(other) => panic!("row {row}: {other:?}"),
+            Err(code) => Err((code.wire(), uses_zxid)),
+        };
+        let expected = expected.map(|code: ErrorCode| Some(code.wire()));
+        let expected = expected.map_err(|(code, uses_zxid)| (code.wire(), uses_zxid));
+        assert_eq!(told, expected, "row {row}");
     }
 }
 
