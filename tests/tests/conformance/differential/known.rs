@@ -31,6 +31,19 @@ pub(super) const ALL: &[Known] = &[
         },
     },
     Known {
+        heading: "A create with neither a path nor a mode",
+        explains: |op, wanted, got| {
+            let Op::Raw(code, body) = op else { return false };
+            let creates =
+                [OpCode::Create, OpCode::Create2, OpCode::CreateContainer, OpCode::CreateTtl];
+            let is_create = creates.iter().any(|create| create.wire() == *code);
+            let errors = (wanted.error, got.error);
+            let expected = (ErrorCode::BadArguments.wire(), ErrorCode::MarshallingError.wire());
+            let same = (wanted.xid, wanted.zxid, &wanted.body) == (got.xid, got.zxid, &got.body);
+            is_create && body.starts_with(&[0xff; 4]) && errors == expected && same
+        },
+    },
+    Known {
         heading: "Characters outside the Basic Multilingual Plane",
         explains: |_, wanted, got| match (&wanted.body, &got.body) {
             (Body::Event(a, b, wanted), Body::Event(c, d, got)) => {
