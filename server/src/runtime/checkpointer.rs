@@ -21,8 +21,13 @@ const CHUNK: usize = 64;
 const LOOK: Duration = Duration::from_millis(500);
 /// How often it looks whether there is room again: each look writes as much as there is.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(2);
-/// After a checkpoint the thread rests so many times as long as it took.
-const REST: u32 = 3;
+/// After a checkpoint the thread rests as long as it took.
+const REST: u32 = 1;
+/// Bytes written in a second: the log's syncs share the disk.
+const PACE: u64 = 16 << 20;
+/// With so many bytes of log behind the checkpoint it hurries instead: the next start would
+/// take too long.
+const HURRY: u64 = 1 << 30;
 
 /// Ends the thread, and its waits.
 #[derive(Debug, Default)]
@@ -38,14 +43,10 @@ impl Stop {
         self.changed.notify_all();
     }
 
-    fn is_stopped(&self) -> bool {
-        *self.stopped.lock()
-    }
-
     /// Waits; true when it is time to end.
     fn wait(&self, time: Duration) -> bool {
         let mut stopped = self.stopped.lock();
-        if !*stopped {
+        if !*stopped && !time.is_zero() {
             self.changed.wait_for(&mut stopped, time);
         }
         *stopped
@@ -104,8 +105,21 @@ impl Checkpointer {
         let head = self.shared.tree.write().checkpoint_begin();
         let counted = self.shared.backlog.begin_checkpoint();
         let (shared, stop) = (&self.shared, &self.stop);
+        let mut bytes = 0;
         let written = self.checkpoint.write(&head, || {
-            if stop.is_stopped() { None } else { Some(shared.tree.write().checkpoint_chunk(CHUNK)) }
+            let due = Duration::from_millis(bytes * 1000 / PACE);
+            let early = due.saturating_sub(shared.clock.elapsed().saturating_sub(began));
+            let pause = if shared.backlog.bytes() < HURRY { early } else { Duration::ZERO };
+            if stop.wait(pause) {
+                return None;
+            }
+            let chunk = shared.tree.write().checkpoint_chunk(CHUNK);
+            bytes += chunk
+                .iter()
+                .filter_map(|(_, image)| image.as_ref())
+                .map(|image| image.len() as u64)
+                .sum::<u64>();
+            Some(chunk)
         });
         self.shared.tree.write().checkpoint_end(matches!(written, Ok(Some(_))));
         let took = self.shared.clock.elapsed().saturating_sub(began);

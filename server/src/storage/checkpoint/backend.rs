@@ -11,7 +11,7 @@ use crate::storage::fs::{self, File, FsError};
 
 /// After so many bytes they are synced, though redb did not ask for it: the log's syncs must not
 /// queue behind all that a checkpoint writes.
-const EARLY_SYNC_BYTES: u64 = 2 << 20;
+const EARLY_SYNC_BYTES: u64 = 64 << 10;
 
 /// What both sides of the door see.
 #[derive(Debug, Default)]

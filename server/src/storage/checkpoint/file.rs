@@ -21,7 +21,7 @@ pub(super) const DATABASE: &str = "database";
 pub(super) const HEAD: &str = "head";
 
 /// What redb may keep in memory: the tree itself is there already.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 
 type Result<T> = std::result::Result<T, redb::Error>;
 
