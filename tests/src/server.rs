@@ -144,6 +144,12 @@ impl Server {
             Subject::Quorate => Command::new(quorate_binary()),
             Subject::ZooKeeper => zookeeper_command(&self.settings),
         };
+        // What tells the tests how to run must not be taken for settings of the server.
+        for (name, _) in env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"QUORATE_") {
+                command.env_remove(name);
+            }
+        }
         let child = command
             .arg(self.dir.path().join("zoo.cfg"))
             .stdin(Stdio::null())
