@@ -5,7 +5,7 @@
 //! too, so that replies leave in the order of requests and a read sees the session's own earlier
 //! writes and none of its later ones.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::RwLockReadGuard;
@@ -23,7 +23,7 @@ use crate::{
         self, Class, Request, auth, frame,
         read::{self, Read},
     },
-    runtime::{Arrival, Behind, Input, Shared},
+    runtime::{Arrival, Behind, Input, Shared, between_us},
     tree::Tree,
 };
 
@@ -364,7 +364,7 @@ impl Connection {
             xid,
             zxid,
             bytes: self.out.len() - before,
-            latency: micros(now_us - turn.received_us),
+            latency: between_us(turn.received_us, now_us),
             at_ms: now_us / 1000,
         });
         self.input.advance(LENGTH_SIZE + length);
@@ -384,7 +384,7 @@ impl Connection {
             xid,
             zxid: Zxid::ZERO,
             bytes: reply.len(),
-            latency: micros(now_us - turn.received_us),
+            latency: between_us(turn.received_us, now_us),
             at_ms: now_us / 1000,
         });
         self.conn.outbox.take(&mut self.out);
@@ -415,10 +415,6 @@ impl Connection {
         frame.advance(LENGTH_SIZE + RequestHeader::SIZE);
         frame.freeze()
     }
-}
-
-fn micros(us: i64) -> Duration {
-    Duration::from_micros(us.unsigned_abs())
 }
 
 /// Sends as much as the socket takes now, and tells how much that was.

@@ -22,7 +22,7 @@ use super::{Conn, Connection, Ended, handshake::handshake};
 use crate::{
     admin::ConnectionStats,
     config::ClientAddress,
-    runtime::{Clock, Input, Shared},
+    runtime::{Input, Shared},
     watch::ConnId,
 };
 
@@ -119,7 +119,7 @@ async fn serve(
     stop: CancellationToken,
 ) {
     let auth = shared.settings.auth.initial_ids(remote.ip()).into();
-    let stats = ConnectionStats::new(remote, Clock::wall_ms());
+    let stats = ConnectionStats::new(remote, shared.clock.wall_ms());
     let conn = Arc::new(Conn::new(id, stats, auth, shared.clock.now_ms()));
     let clients = &shared.settings.clients;
     if !shared.conns.admit(&conn, clients.max_connections_per_ip, clients.max_connections) {

@@ -1,10 +1,10 @@
 //! Transactions on their way through the log, and who waits for them.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use quorate_protocol::{OpCode, Xid, Zxid};
 
-use super::{pipeline::Arrival, shared::Shared};
+use super::{clock::between_us, pipeline::Arrival, shared::Shared};
 use crate::{
     admin::{Answer, ServerStats, Tally},
     net::Conn,
@@ -76,9 +76,7 @@ impl<'e> Teller<'e> {
             xid: entry.xid,
             zxid,
             bytes,
-            latency: Duration::from_micros(
-                (self.now_us - entry.arrival.at_us).max(0).unsigned_abs(),
-            ),
+            latency: between_us(entry.arrival.at_us, self.now_us),
             at_ms: self.now_us / 1000,
         };
         match &mut self.current {

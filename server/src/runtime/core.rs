@@ -4,7 +4,7 @@
 //! uses the shared tree, watches and outboxes. It does no I/O; the pipeline drives it under its
 //! lock, so steps never overlap.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use parking_lot::RwLockReadGuard;
@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 use super::{
     batch::{Entry, LoggedBatch, Teller, Waits},
-    clock::Clock,
+    clock::between_us,
     pipeline::{Arrival, Behind, Input},
     shared::Shared,
 };
@@ -99,7 +99,7 @@ impl Core {
 
     /// Deals with inputs in their order.
     pub fn step(&mut self, shared: &Shared, inputs: impl Iterator<Item = Input>) {
-        let wall_ms = Clock::wall_ms();
+        let wall_ms = shared.clock.wall_ms();
         let mut tree: Option<RwLockReadGuard<'_, Tree>> = None;
         for input in inputs {
             match input {
@@ -271,8 +271,8 @@ impl Core {
         }
         drop(transactions);
         let now_us = shared.clock.now_us();
-        shared.stats.write_final_proc_time_ms.record_time(micros(now_us - started_us));
-        shared.stats.propagation_latency.record_time(micros(now_us - batch.begun_us));
+        shared.stats.write_final_proc_time_ms.record_time(between_us(started_us, now_us));
+        shared.stats.propagation_latency.record_time(between_us(batch.begun_us, now_us));
         shared.pipeline.recycle(batch);
     }
 
@@ -389,7 +389,7 @@ impl Core {
                 xid,
                 zxid: tree.last_zxid(),
                 bytes,
-                latency: micros(now_us - arrival.at_us),
+                latency: between_us(arrival.at_us, now_us),
                 at_ms: now_us / 1000,
             });
         } else {
@@ -543,8 +543,4 @@ fn throttled(request: &Request) -> Behind {
 fn count_stale_reply(shared: &Shared) {
     shared.stats.stale_replies.add(1);
     shared.stats.abandon(1);
-}
-
-fn micros(us: i64) -> Duration {
-    Duration::from_micros(us.max(0).unsigned_abs())
 }

@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use super::{
     EXIT_DISK_FAILED,
     batch::LoggedBatch,
+    clock::between_us,
     pipeline::{Input, NextBatch},
     shared::Shared,
     thread,
@@ -77,8 +78,7 @@ impl LogWriter {
         match durable {
             Ok(()) => {
                 self.is_refusing = false;
-                let queued_us = (shared.clock.now_us() - batch.begun_us).max(0).unsigned_abs();
-                let queued = Duration::from_micros(queued_us);
+                let queued = between_us(batch.begun_us, shared.clock.now_us());
                 shared.stats.sync_processor_queue_and_flush_time_ms.record_time(queued);
                 shared.backlog.grew(batch.len() as u64, batch.log.size() as u64);
                 Input::Durable(batch)

@@ -18,7 +18,7 @@ mod thread;
 mod ticker;
 mod view;
 
-pub use clock::Clock;
+pub use clock::{Clock, between_us};
 pub use pipeline::{Arrival, Behind, Input, Pipeline};
 pub use server::Server;
 pub use shared::Shared;

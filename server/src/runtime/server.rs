@@ -72,10 +72,10 @@ impl Server {
             reconfig: settings.tree.reconfig,
         };
         let preparer = Preparer::new(preparing, &recovered.tree, seed);
-        let session_ids = SessionIds::new(settings.server_id, Clock::wall_ms());
+        let session_ids = SessionIds::new(settings.server_id, clock.wall_ms());
         let shared = Arc::new(Shared {
             client_address,
-            clock,
+            clock: clock.clone(),
             tree: RwLock::new(recovered.tree),
             watches: WatchTable::new(seed),
             conns: Registry::default(),

@@ -12,7 +12,11 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use quorate_protocol::OpCode;
 
-use super::{backlog::Backlog, clock::Clock, pipeline::Pipeline};
+use super::{
+    backlog::Backlog,
+    clock::{Clock, between_us},
+    pipeline::Pipeline,
+};
 use crate::{
     admin::{Environment, ServerStats},
     config::Settings,
@@ -75,8 +79,7 @@ impl Shared {
         if matches!(op, OpCode::Ping | OpCode::CloseSession) {
             return false;
         }
-        let waited =
-            Duration::from_micros((self.clock.now_us() - arrived_us).max(0).unsigned_abs());
+        let waited = between_us(arrived_us, self.clock.now_us());
         let late = waited > most;
         if late {
             self.stats.throttled_ops.add(1);

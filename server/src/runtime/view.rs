@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 use quorate_protocol::{SessionId, Zxid};
 use rustix::process::{Resource, getrlimit};
 
-use super::{clock::Clock, shared::Shared};
+use super::shared::Shared;
 use crate::{
     admin::{
         AdminView, ConnectionNumbers, Environment, FolderSizes, Mode, OpenFiles, ServerStats,
@@ -97,7 +97,7 @@ impl AdminView for Shared {
     }
 
     fn session_expiries(&self) -> Vec<(i64, Vec<SessionId>)> {
-        let to_wall = Clock::wall_ms() - self.clock.now_ms();
+        let to_wall = self.clock.wall_ms() - self.clock.now_ms();
         self.pipeline.with_core(self, |core| {
             let buckets = core.sessions().listing().into_iter();
             buckets
@@ -109,7 +109,7 @@ impl AdminView for Shared {
     }
 
     fn connection_expiries(&self) -> Vec<(i64, Vec<(SocketAddr, SessionId)>)> {
-        let to_wall = Clock::wall_ms() - self.clock.now_ms();
+        let to_wall = self.clock.wall_ms() - self.clock.now_ms();
         let mut expiries: BTreeMap<i64, Vec<_>> = BTreeMap::new();
         for conn in self.conns.all() {
             let at = to_wall + conn.last_heard_ms() + i64::from(conn.stats.timeout_ms());
