@@ -57,6 +57,8 @@ four_letter_words! {
     Envi = b"envi", "envi";
     /// The trace mask.
     Gtmk = b"gtmk", "gtmk";
+    /// Leaves the lead to another server: this project's own, ZooKeeper has no such word.
+    Hand = b"hand", "hand";
     /// Digests of the tree at some zxids.
     Hash = b"hash", "hash";
     /// Whether the server can only read.

@@ -1,6 +1,6 @@
 //! Numbers that many threads count and nobody waits for: relaxed atomics.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// How a summary's values are shown.
@@ -111,6 +111,42 @@ impl Summary {
         self.sum.store(0, Relaxed);
         self.min.store(u64::MAX, Relaxed);
         self.max.store(0, Relaxed);
+    }
+}
+
+/// Last, least and greatest of the sizes recorded since the last reset.
+#[derive(Debug)]
+pub struct Sizes {
+    last: AtomicI64,
+    min: AtomicI64,
+    max: AtomicI64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { last: (-1).into(), min: i64::MAX.into(), max: (-1).into() }
+    }
+}
+
+impl Sizes {
+    /// Records several sizes: the last, the least and the greatest of them, in bytes.
+    pub fn merge(&self, sizes: [i64; 3]) {
+        let [last, min, max] = sizes;
+        self.min.fetch_min(min, Relaxed);
+        self.max.fetch_max(max, Relaxed);
+        self.last.store(last, Relaxed);
+    }
+
+    /// Last, least and greatest; -1 when there was none.
+    pub(super) fn numbers(&self) -> [i64; 3] {
+        let last = self.last.load(Relaxed);
+        if last < 0 { [-1; 3] } else { [last, self.min.load(Relaxed), self.max.load(Relaxed)] }
+    }
+
+    pub(super) fn reset(&self) {
+        self.last.store(-1, Relaxed);
+        self.min.store(i64::MAX, Relaxed);
+        self.max.store(-1, Relaxed);
     }
 }
 

@@ -1,8 +1,7 @@
 //! The answer to `mntr`: every metric, under ZooKeeper's name.
 //!
 //! Shows what is counted here and the gauges that dashboards expect. Metrics of stages that this
-//! server does not have (its pipeline is another, and it is alone) are left out rather than shown
-//! as zero.
+//! server does not have, as its pipeline is another, are left out rather than shown as zero.
 
 use std::fmt::{self, Display, Write};
 
@@ -15,23 +14,31 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99),
 
 /// Compat: dashboards and alerts expect these. What they count cannot happen here, so there is
 /// none.
-const ABSENT: [&str; 7] = [
+const ABSENT: [&str; 6] = [
     "local_sessions",
     "outstanding_tls_handshake",
     "non_mtls_remote_conn_count",
     "non_mtls_local_conn_count",
     "stale_requests",
-    "snap_count",
     "unrecoverable_error_count",
 ];
 
 pub(super) fn write(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
     metric(out, "version", full_version())?;
     metric(out, "server_state", mode.name())?;
+    let activity = match mode {
+        Mode::Standalone => None,
+        Mode::Leader(_) => Some("leading"),
+        Mode::Follower { .. } => Some("following"),
+        Mode::Observer { .. } => Some("observing"),
+    };
+    // Compat: there are other phases than this one, but in them no server answers `mntr`.
+    activity.map_or(Ok(()), |one| metric(out, "peer_state", format_args!("{one} - broadcast")))?;
     if !view.settings().metrics {
         return Ok(());
     }
     gauges(out, view)?;
+    ensemble(out, mode, view)?;
     let stats = view.stats();
     for (name, count) in stats.counters() {
         metric(out, name, count)?;
@@ -80,6 +87,26 @@ fn gauges(out: &mut String, view: &dyn AdminView) -> fmt::Result {
     metric(out, "auth_failed_count", stats.auth_failed_count.get())?;
     metric(out, "connection_drop_probability", "0.0")?;
     ABSENT.iter().try_for_each(|name| metric(out, *name, 0))
+}
+
+/// What a server of an ensemble adds, depending on what it is.
+fn ensemble(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
+    match mode {
+        Mode::Standalone | Mode::Follower { .. } => Ok(()),
+        Mode::Observer { leader } => metric(out, "observer_master_id", leader),
+        Mode::Leader(leader) => {
+            metric(out, "leader_uptime", leader.uptime_ms)?;
+            metric(out, "learners", leader.learners)?;
+            metric(out, "synced_followers", leader.synced_followers)?;
+            metric(out, "synced_non_voting_followers", leader.synced_non_voting_followers)?;
+            metric(out, "synced_observers", leader.synced_observers)?;
+            metric(out, "pending_syncs", leader.pending_syncs)?;
+            let [last, min, max] = view.stats().proposal_sizes.numbers();
+            metric(out, "last_proposal_size", last)?;
+            metric(out, "min_proposal_size", min)?;
+            metric(out, "max_proposal_size", max)
+        }
+    }
 }
 
 fn summary(out: &mut String, name: &str, unit: Unit, numbers: &SummaryNumbers) -> fmt::Result {

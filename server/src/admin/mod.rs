@@ -15,10 +15,10 @@ mod words;
 
 pub use connection::{ConnectionNumbers, ConnectionStats};
 pub use environment::{Environment, ZOOKEEPER_VERSION, full_version};
-pub use measure::{Counter, Histogram, Summary, SummaryNumbers};
+pub use measure::{Counter, Histogram, Sizes, Summary, SummaryNumbers};
 pub use stats::ServerStats;
 pub use tally::{Answer, Tally};
-pub use view::{AdminView, FolderSizes, Mode, OpenFiles, TreeNumbers, WatchNumbers};
+pub use view::{AdminView, FolderSizes, LeaderNumbers, Mode, OpenFiles, TreeNumbers, WatchNumbers};
 pub use whitelist::Whitelist;
 pub use words::{argument_bytes, respond};
 

@@ -12,7 +12,7 @@ use quorate_protocol::OpCode;
 use quorate_protocol::record::EventType;
 
 use super::connection::ConnectionStats;
-use super::measure::{Counter, Histogram, Summary, SummaryNumbers, Unit};
+use super::measure::{Counter, Histogram, Sizes, Summary, SummaryNumbers, Unit};
 use super::tally::{Batch, Tally};
 
 macro_rules! server_stats {
@@ -37,7 +37,9 @@ macro_rules! server_stats {
             operations: [Counter; Operation::COUNT],
             /// Refused `auth` requests; not reset.
             pub auth_failed_count: Counter,
-            response_size: ResponseSize,
+            response_size: Sizes,
+            /// Sizes of the leader's proposals: header, record and digest.
+            pub proposal_sizes: Sizes,
             /// What `stmk` last set.
             trace_mask: TraceMask,
         }
@@ -69,6 +71,7 @@ macro_rules! server_stats {
                 self.packets_sent.reset();
                 self.latency.reset();
                 self.response_size.reset();
+                self.proposal_sizes.reset();
                 for operation in &self.operations {
                     operation.reset();
                 }
@@ -115,6 +118,24 @@ server_stats! {
         ttl_node_deleted_count,
         /// Checkpoints that could not be written.
         snapshot_error_count,
+        /// Times the server began to look for a leader.
+        looking_count,
+        /// Leader: transactions proposed.
+        proposal_count,
+        /// Leader: transactions committed.
+        commit_count,
+        /// Leader: learners brought up to date by the transactions they missed.
+        diff_count,
+        /// Leader: learners that had to cut their logs first; not among ZooKeeper's.
+        trunc_count,
+        /// Leader: learners that were sent a snapshot.
+        snap_count,
+        /// Learner: proposals received from the leader.
+        learner_proposal_received_count,
+        /// Learner: commits received from the leader.
+        learner_commit_received_count,
+        /// Leader: sessions that a learner asked about because a client brought them along.
+        revalidate_count,
     }
     summaries {
         /// How long a sync of the log took.
@@ -139,6 +160,16 @@ server_stats! {
         node_changed_watch_count as Number,
         /// Watches fired by one change of a list of children.
         node_children_watch_count as Number,
+        /// From the beginning of an election until this server had decided whom to follow.
+        election_time as Time,
+        /// From the loss of a leader, or the start, until the server served again.
+        unavailable_time as Time,
+        /// The same, of those times at which this server led then.
+        leader_unavailable_time as Time,
+        /// How long it took to be synchronized by a leader, as a follower.
+        follower_sync_time as Time,
+        /// How long it took to be synchronized by a leader, as an observer.
+        observer_sync_time as Time,
     }
     histograms {
         /// From a read's arrival to its answer.
@@ -151,6 +182,8 @@ server_stats! {
         sync_processor_queue_and_flush_time_ms,
         /// How long a durable batch took to be applied and answered.
         write_final_proc_time_ms,
+        /// Leader: from a batch's proposal until a quorum had acknowledged it.
+        quorum_ack_latency,
     }
 }
 
@@ -243,9 +276,7 @@ impl ServerStats {
 
     /// Sizes of replies without their length: last, least, greatest; -1 when there was none.
     pub(super) fn response_sizes(&self) -> [i64; 3] {
-        let ResponseSize { last, min, max } = &self.response_size;
-        let last = last.load(Relaxed);
-        if last < 0 { [-1; 3] } else { [last, min.load(Relaxed), max.load(Relaxed)] }
+        self.response_size.numbers()
     }
 }
 
@@ -256,34 +287,6 @@ impl Default for TraceMask {
     fn default() -> Self {
         // Compat: ZooKeeper's, client requests | server packets | sessions | warnings.
         Self(AtomicI64::new(306))
-    }
-}
-
-#[derive(Debug)]
-struct ResponseSize {
-    last: AtomicI64,
-    min: AtomicI64,
-    max: AtomicI64,
-}
-
-impl Default for ResponseSize {
-    fn default() -> Self {
-        Self { last: (-1).into(), min: i64::MAX.into(), max: (-1).into() }
-    }
-}
-
-impl ResponseSize {
-    fn reset(&self) {
-        self.last.store(-1, Relaxed);
-        self.min.store(i64::MAX, Relaxed);
-        self.max.store(-1, Relaxed);
-    }
-
-    fn merge(&self, sizes: [i64; 3]) {
-        let [last, min, max] = sizes;
-        self.min.fetch_min(min, Relaxed);
-        self.max.fetch_max(max, Relaxed);
-        self.last.store(last, Relaxed);
     }
 }
 

@@ -9,6 +9,7 @@ use quorate_protocol::{FourLetterWord as Word, OpCode, SessionId, Xid, Zxid};
 
 use super::*;
 use crate::config::{self, Settings};
+use crate::zab::ServerId;
 
 /// A server with two clients, a few nodes and watches.
 struct FakeServer {
@@ -27,7 +28,7 @@ impl FakeServer {
         let mut arguments = vec![
             ("dataDir", "/var/lib/quorate"),
             ("dataLogDir", "/var/log/quorate"),
-            ("4lw.commands.whitelist", "*"),
+            ("4lw.commands.whitelist", "*,hand"),
         ];
         arguments.extend(keys);
         let arguments: Vec<_> =
@@ -130,6 +131,9 @@ impl AdminView for FakeServer {
         let [a, b, asking] = self.connections.each_ref().map(|c| (c.remote, c.session()));
         vec![(1_795_250_493_000, vec![a, asking]), (1_795_250_503_000, vec![b])]
     }
+    fn session_timeouts(&self) -> Vec<(SessionId, i32)> {
+        vec![(A, 10_000), (B, 20_000)]
+    }
     fn ephemerals(&self) -> Vec<(SessionId, Vec<String>)> {
         vec![(B, vec!["/t/e3".into()]), (A, vec!["/t/e".into(), "/t/e2".into()])]
     }
@@ -142,12 +146,15 @@ impl AdminView for FakeServer {
     fn open_files(&self) -> OpenFiles {
         OpenFiles { open: 57, limit: 20_000 }
     }
+    fn hand_over(&self) -> bool {
+        matches!(self.mode, Some(Mode::Leader(_)))
+    }
 }
 
 #[test]
 fn every_word_has_the_form_of_zookeeper() {
     let server = FakeServer::busy();
-    let own = [Word::Envi, Word::Stmk, Word::Crst, Word::Srst, Word::TelnetInterrupt];
+    let own = [Word::Envi, Word::Stmk, Word::Crst, Word::Srst, Word::Hand, Word::TelnetInterrupt];
     for &word in Word::ALL.iter().filter(|word| !own.contains(word)) {
         insta::assert_snapshot!(word.name(), server.answer(word));
     }
@@ -188,6 +195,89 @@ fn resets() {
     assert_eq!(server.answer(Word::Crst), "Connection stats reset.\n");
     assert_eq!(server.answer(Word::Srst), "Server stats reset.\n");
     insta::assert_snapshot!("after_resets", server.answer(Word::Srvr) + &server.answer(Word::Cons));
+}
+
+const LEADER: Mode = Mode::Leader(LeaderNumbers {
+    uptime_ms: 23_897,
+    learners: 4,
+    synced_followers: 2,
+    synced_non_voting_followers: 0,
+    synced_observers: 1,
+    pending_syncs: 5,
+});
+const LEARNERS: [Mode; 2] =
+    [Mode::Follower { leader: ServerId(3) }, Mode::Observer { leader: ServerId(3) }];
+
+#[test]
+fn a_leader_tells_of_its_learners_and_proposals() {
+    let mut server = FakeServer::busy();
+    server.mode = Some(LEADER);
+    assert!(
+        server
+            .answer(Word::Stat)
+            .ends_with("Mode: leader\nNode count: 9\nProposal sizes last/min/max: -1/-1/-1\n")
+    );
+    server.stats.proposal_sizes.merge([87, 87, 87]);
+    server.stats.proposal_sizes.merge([60, 48, 60]);
+    assert!(
+        server
+            .answer(Word::Srvr)
+            .ends_with("Mode: leader\nNode count: 9\nProposal sizes last/min/max: 60/48/87\n")
+    );
+    let answer = server.answer(Word::Mntr);
+    for line in [
+        "zk_server_state\tleader\nzk_peer_state\tleading - broadcast\n",
+        "\nzk_leader_uptime\t23897\nzk_learners\t4\nzk_synced_followers\t2\n\
+         zk_synced_non_voting_followers\t0\nzk_synced_observers\t1\nzk_pending_syncs\t5\n\
+         zk_last_proposal_size\t60\nzk_min_proposal_size\t48\nzk_max_proposal_size\t87\n",
+    ] {
+        assert!(answer.contains(line), "{answer}");
+    }
+    assert!(server.answer(Word::Dump).starts_with("SessionTracker dump:\nSession Sets (2)/(2):\n"));
+    server.answer(Word::Srst);
+    assert!(server.answer(Word::Srvr).ends_with("last/min/max: -1/-1/-1\n"));
+}
+
+#[test]
+fn learners_know_sessions_without_their_expiry() {
+    let mut server = FakeServer::busy();
+    for (mode, state) in LEARNERS.into_iter().zip(["following", "observing"]) {
+        server.mode = Some(mode);
+        let name = mode.name();
+        assert!(server.answer(Word::Srvr).ends_with(&format!("Mode: {name}\nNode count: 9\n")));
+        assert_eq!(server.answer(Word::Isro), "rw");
+        let dump = server.answer(Word::Dump);
+        assert!(
+            dump.starts_with(
+                "SessionTracker dump:\nGlobal Sessions(2):\n0x1000001e4f89000\t10000ms\n\
+                 0x1000001e4f89001\t20000ms\nephemeral nodes dump:\n"
+            ),
+            "{dump}"
+        );
+        let metrics = server.answer(Word::Mntr);
+        assert!(
+            metrics.contains(&format!(
+                "zk_server_state\t{name}\nzk_peer_state\t{state} - broadcast\n"
+            ))
+        );
+        let observed = metrics.contains("\nzk_observer_master_id\t3\n");
+        assert_eq!(observed, matches!(mode, Mode::Observer { .. }));
+        assert!(!metrics.contains("learners") && !metrics.contains("proposal_size"));
+    }
+}
+
+#[test]
+fn the_lead_is_handed_over_by_a_leader_only() {
+    let mut server = FakeServer::busy();
+    assert_eq!(server.answer(Word::Hand), "This server does not lead.\n");
+    server.mode = Some(LEADER);
+    assert_eq!(server.answer(Word::Hand), "The lead is being handed over.\n");
+    let mut server = FakeServer::new(&[("4lw.commands.whitelist", "*")]);
+    server.mode = Some(LEADER);
+    assert_eq!(
+        server.answer(Word::Hand),
+        "hand is not executed because it is not in the whitelist.\n"
+    );
 }
 
 #[test]
@@ -250,7 +340,12 @@ fn the_document_names_every_metric() {
         .filter(|n| !n.is_empty())
         .collect();
 
-    let answer = FakeServer::new(&[]).answer(Word::Mntr);
+    let mut server = FakeServer::new(&[]);
+    let mut answer = server.answer(Word::Mntr);
+    for mode in LEARNERS.into_iter().chain([LEADER]) {
+        server.mode = Some(mode);
+        answer += &server.answer(Word::Mntr);
+    }
     let names = answer.lines().map(|line| line.strip_prefix("zk_").unwrap());
     let names: Vec<_> = names.map(|line| line.split_once('\t').unwrap().0).collect();
     // What has a count is a summary.

@@ -11,6 +11,7 @@ use super::connection::ConnectionNumbers;
 use super::environment::Environment;
 use super::stats::ServerStats;
 use crate::config::Settings;
+use crate::zab::ServerId;
 
 /// A running server, as an operator may look at it. All times are in milliseconds.
 pub trait AdminView {
@@ -65,6 +66,10 @@ pub trait AdminView {
     /// Connections by the time at which they are closed unless heard of, since 1970, ascending.
     fn connection_expiries(&self) -> Vec<(i64, Vec<(SocketAddr, SessionId)>)>;
 
+    /// Every session with its timeout, by its id. A server that learns from a leader is asked this
+    /// instead of [`Self::session_expiries`], which only the leader knows.
+    fn session_timeouts(&self) -> Vec<(SessionId, i32)>;
+
     /// The ephemeral nodes of each session that has some.
     fn ephemerals(&self) -> Vec<(SessionId, Vec<String>)>;
 
@@ -76,6 +81,10 @@ pub trait AdminView {
 
     /// Files the process has open, and how many it may.
     fn open_files(&self) -> OpenFiles;
+
+    /// Asks the server to leave the lead to another one, as before its end. `false` if it does not
+    /// lead.
+    fn hand_over(&self) -> bool;
 }
 
 /// What a server that serves clients is to its ensemble.
@@ -83,6 +92,18 @@ pub trait AdminView {
 pub enum Mode {
     /// It is alone.
     Standalone,
+    /// It leads.
+    Leader(LeaderNumbers),
+    /// It follows a leader, and votes.
+    Follower {
+        /// Whom it follows.
+        leader: ServerId,
+    },
+    /// It follows a leader, and does not vote.
+    Observer {
+        /// Whom it follows.
+        leader: ServerId,
+    },
 }
 
 impl Mode {
@@ -90,8 +111,28 @@ impl Mode {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Standalone => "standalone",
+            Self::Leader(_) => "leader",
+            Self::Follower { .. } => "follower",
+            Self::Observer { .. } => "observer",
         }
     }
+}
+
+/// What a leader knows of those who learn from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeaderNumbers {
+    /// Milliseconds since its epoch was established.
+    pub uptime_ms: u64,
+    /// Links of learners, synchronized or not.
+    pub learners: usize,
+    /// Synchronized learners that vote.
+    pub synced_followers: usize,
+    /// Synchronized learners that came as followers and have no vote.
+    pub synced_non_voting_followers: usize,
+    /// Synchronized observers.
+    pub synced_observers: usize,
+    /// `sync` requests that wait for their answer.
+    pub pending_syncs: usize,
 }
 
 /// Sizes of the tree.

@@ -9,8 +9,8 @@ use quorate_protocol::FourLetterWord;
 pub struct Whitelist(u32);
 
 impl Whitelist {
-    /// Reads a list separated by commas, where `*` means all. The second value is what is in the
-    /// list and no word.
+    /// Reads a list separated by commas, where `*` means all that ZooKeeper has. The second value
+    /// is what is in the list and no word.
     ///
     /// Compat: `srvr` may always be executed, as ZooKeeper's own scripts need it.
     pub fn parse(list: &str) -> (Self, Vec<String>) {
@@ -18,7 +18,8 @@ impl Whitelist {
         let mut unknown = Vec::new();
         for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             if item == "*" {
-                allowed = u32::MAX;
+                // Who allows all of ZooKeeper's does not expect one that moves the lead.
+                allowed |= !bit(FourLetterWord::Hand);
             } else if let Some(&word) = FourLetterWord::ALL.iter().find(|word| word.name() == item)
             {
                 allowed |= bit(word);
@@ -57,6 +58,10 @@ mod tests {
         assert_eq!(format!("{list:?}"), r#"{"mntr", "ruok", "srvr"}"#);
         assert!(list.allows(FourLetterWord::Ruok) && !list.allows(FourLetterWord::Stat));
         let all = Whitelist::parse("stat,*").0;
-        assert!(FourLetterWord::ALL.iter().all(|&word| all.allows(word)));
+        let own = FourLetterWord::Hand;
+        assert!(FourLetterWord::ALL.iter().all(|&word| all.allows(word) == (word != own)));
+        for list in ["hand,*", "*,hand"] {
+            assert!(Whitelist::parse(list).0.allows(own), "{list}");
+        }
     }
 }

@@ -53,7 +53,7 @@ fn write(
         // Compat: the one refusal without an end of line.
         (Word::Hash, None) => out.write_str(NOT_SERVING),
         (_, None) => writeln!(out, "{NOT_SERVING}"),
-        (Word::Isro, Some(Mode::Standalone)) => out.write_str("rw"),
+        (Word::Isro, Some(_)) => out.write_str("rw"),
         (Word::Srvr, Some(mode)) => {
             writeln!(out, "Zookeeper version: {}", full_version())?;
             server(out, mode, view)
@@ -70,7 +70,7 @@ fn write(
         (Word::Cons, Some(_)) => cons(out, view),
         (Word::Conf, Some(mode)) => conf(out, mode, view),
         (Word::Mntr, Some(mode)) => metrics::write(out, mode, view),
-        (Word::Dump, Some(_)) => dump(out, view),
+        (Word::Dump, Some(mode)) => dump(out, mode, view),
         (Word::Wchs, Some(_)) => {
             let watches = view.watches();
             writeln!(out, "{} connections watching {} paths", watches.connections, watches.paths)?;
@@ -94,6 +94,10 @@ fn write(
             view.stats().reset();
             writeln!(out, "Server stats reset.")
         }
+        (Word::Hand, Some(_)) if view.hand_over() => {
+            writeln!(out, "The lead is being handed over.")
+        }
+        (Word::Hand, Some(_)) => writeln!(out, "This server does not lead."),
     }
 }
 
@@ -134,7 +138,12 @@ fn server(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
     writeln!(out, "Outstanding: {}", stats.outstanding())?;
     writeln!(out, "Zxid: {}", view.last_zxid())?;
     writeln!(out, "Mode: {}", mode.name())?;
-    writeln!(out, "Node count: {}", view.tree().nodes)
+    writeln!(out, "Node count: {}", view.tree().nodes)?;
+    if let Mode::Leader(_) = mode {
+        let [last, min, max] = stats.proposal_sizes.numbers();
+        writeln!(out, "Proposal sizes last/min/max: {last}/{min}/{max}")?;
+    }
+    Ok(())
 }
 
 /// A connection as in `stat`, but for the closing parenthesis.
@@ -252,16 +261,29 @@ fn conf(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
     let server_id = match mode {
         // Compat: a server alone calls itself 0, whatever its `myid` says.
         Mode::Standalone => 0,
+        Mode::Leader(_) | Mode::Follower { .. } | Mode::Observer { .. } => settings.server_id,
     };
     writeln!(out, "serverId={server_id}")
 }
 
-fn dump(out: &mut String, view: &dyn AdminView) -> fmt::Result {
+fn dump(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
     let zone = &view.environment().time_zone;
-    let sessions = view.session_expiries();
     writeln!(out, "SessionTracker dump:")?;
-    write!(out, "Session ")?;
-    expiries(out, zone, &sessions, |out, session| writeln!(out, "\t{session}"))?;
+    match mode {
+        Mode::Standalone | Mode::Leader(_) => {
+            let sessions = view.session_expiries();
+            write!(out, "Session ")?;
+            expiries(out, zone, &sessions, |out, session| writeln!(out, "\t{session}"))?;
+        }
+        // When sessions expire is the leader's business.
+        Mode::Follower { .. } | Mode::Observer { .. } => {
+            let sessions = view.session_timeouts();
+            writeln!(out, "Global Sessions({}):", sessions.len())?;
+            sessions
+                .iter()
+                .try_for_each(|(session, timeout)| writeln!(out, "{session}\t{timeout}ms"))?;
+        }
+    }
 
     let ephemerals = view.ephemerals();
     writeln!(out, "ephemeral nodes dump:")?;

@@ -118,6 +118,10 @@ impl AdminView for Shared {
         expiries.into_iter().collect()
     }
 
+    fn session_timeouts(&self) -> Vec<(SessionId, i32)> {
+        self.tree.read().sessions().iter().map(|(&session, &timeout)| (session, timeout)).collect()
+    }
+
     fn ephemerals(&self) -> Vec<(SessionId, Vec<String>)> {
         let tree = self.tree.read();
         tree.ephemeral_owners().map(|owner| (owner, tree.ephemerals(owner))).collect()
@@ -140,6 +144,10 @@ impl AdminView for Shared {
         let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         OpenFiles { open: open as u64, limit }
+    }
+
+    fn hand_over(&self) -> bool {
+        false
     }
 }
 
