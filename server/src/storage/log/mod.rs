@@ -16,6 +16,7 @@
 //! after a failed write or sync the log refuses everything, since nothing is known about the disk.
 
 mod batch;
+mod epochs;
 mod record;
 mod replay;
 mod segment;
@@ -32,6 +33,7 @@ use quorate_protocol::Zxid;
 use super::fs::FsError;
 
 pub use batch::Batch;
+pub use epochs::Epochs;
 pub use record::{Kind, Record};
 pub use replay::Replay;
 pub(super) use segment::write_zeros;
