@@ -30,8 +30,8 @@ pub enum Effect<'a> {
         notification: Notification,
     },
 
-    /// Connect to a leader's quorum port. One try at a time; answered by `Connected` or
-    /// `ConnectFailed`.
+    /// Connect to a leader's quorum port. One try at a time, answered by `Connected` or
+    /// `ConnectFailed`; a new one takes the place of one that is under way.
     Connect {
         /// The leader.
         leader: ServerId,
@@ -93,7 +93,9 @@ pub enum Effect<'a> {
         /// To be sent at least.
         until: Zxid,
     },
-    /// Leader: send all proposals behind `after` that were made; the core has them in its window.
+    /// Leader: send all proposals behind `after` that were made, those of the
+    /// [`Input::Proposed`](super::Input::Proposed) being handled included; the core has them in
+    /// its window.
     SendWindow {
         /// The link.
         link: LinkId,

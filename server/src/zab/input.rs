@@ -42,11 +42,16 @@ pub enum Input<'a> {
     },
     /// The connection that [`Effect::Connect`](super::Effect::Connect) asked for is there.
     Connected {
+        /// Whose quorum port it goes to.
+        leader: ServerId,
         /// The new link.
         link: LinkId,
     },
     /// The connection that was asked for could not be made within the time a try may take.
-    ConnectFailed,
+    ConnectFailed {
+        /// Whose quorum port was tried.
+        leader: ServerId,
+    },
     /// A link has ended; not by [`Effect::Close`](super::Effect::Close).
     Closed {
         /// The link.
@@ -58,6 +63,13 @@ pub enum Input<'a> {
         link: LinkId,
         /// What it says.
         message: Message<'a>,
+    },
+
+    /// A synchronization goes on though no message says so: bytes of a snapshot came or are being
+    /// installed, or more of the stream to a learner has left. At least every half tick while so.
+    Progress {
+        /// The link.
+        link: LinkId,
     },
 
     /// The log is durable up to there.

@@ -35,7 +35,8 @@ pub enum Message<'a> {
         /// The epoch whose history it has; `None` when it had promised this epoch before, and
         /// does not count therefore.
         current_epoch: Option<u32>,
-        /// The last transaction in its log that a crash cannot take (B11).
+        /// The last transaction in its log that a crash cannot take (B11). -1: it has nothing that
+        /// can be built upon and needs a snapshot (ZooKeeper's leader sends one then, too).
         last: Zxid,
     },
     /// `DIFF`: transactions behind the learner's last follow.

@@ -1,0 +1,274 @@
+//! What this server's log holds, as far as ZAB goes.
+
+use std::collections::VecDeque;
+
+use quorate_protocol::Zxid;
+
+use super::{
+    effect::{Effect, Record},
+    epochs::Epochs,
+    types::Position,
+};
+
+/// The log of this server: what was appended, how much of it a crash cannot take, and how much
+/// of it is committed.
+///
+/// Two kinds of places, each growing: positions count records of this process; zxids name
+/// transactions. A cut takes transactions away, and no position.
+///
+/// Invariants: `durable position <= appended position`; `durable zxid <= last`;
+/// `floor <= committed <= last`; everything recovered is durable.
+#[derive(Debug)]
+pub struct History {
+    accepted_epoch: u32,
+    current_epoch: u32,
+    epochs: Epochs,
+    committed: Zxid,
+    appended: Position,
+    durable: Position,
+    durable_last: Zxid,
+    /// The transactions that are not durable yet, in runs.
+    syncing: VecDeque<Run>,
+}
+
+/// Consecutive transactions at consecutive positions.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// Before the first of them.
+    position_before: Position,
+    zxid_before: Zxid,
+    count: u64,
+}
+
+impl Run {
+    /// The last transaction up to a position within the run.
+    fn at(&self, position: Position) -> Zxid {
+        let steps = (position.0 - self.position_before.0).min(self.count);
+        Zxid(self.zxid_before.0 + steps.cast_signed())
+    }
+
+    fn end(&self) -> Position {
+        Position(self.position_before.0 + self.count)
+    }
+}
+
+impl History {
+    /// What recovery found: the newest promises, the transactions, and how much of them was known
+    /// to be committed.
+    pub fn new(accepted_epoch: u32, current_epoch: u32, epochs: Epochs, committed: Zxid) -> Self {
+        let last = epochs.last();
+        Self {
+            // A log that was imported may lack the promise that its epoch implies.
+            accepted_epoch: accepted_epoch.max(current_epoch),
+            current_epoch,
+            committed: committed.clamp(epochs.floor(), last),
+            epochs,
+            appended: Position(0),
+            durable: Position(0),
+            durable_last: last,
+            syncing: VecDeque::new(),
+        }
+    }
+
+    /// The newest epoch whose leader this server has promised to follow.
+    pub fn accepted_epoch(&self) -> u32 {
+        self.accepted_epoch
+    }
+
+    /// The newest epoch whose initial history is in the log.
+    pub fn current_epoch(&self) -> u32 {
+        self.current_epoch
+    }
+
+    /// Which transactions the log has.
+    pub fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    /// The last transaction in the log.
+    pub fn last(&self) -> Zxid {
+        self.epochs.last()
+    }
+
+    /// The last transaction that a crash cannot take.
+    pub fn durable_last(&self) -> Zxid {
+        self.durable_last
+    }
+
+    /// The last transaction known to be committed.
+    pub fn committed(&self) -> Zxid {
+        self.committed
+    }
+
+    /// The position of the last record.
+    pub fn appended(&self) -> Position {
+        self.appended
+    }
+
+    /// The last position that a crash cannot take.
+    pub fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// Whether everything appended is durable.
+    pub fn is_durable(&self) -> bool {
+        self.durable == self.appended
+    }
+
+    /// Whether there is nothing, and nothing ever was as far as can be told: this server is new,
+    /// or has lost its disk.
+    pub fn is_fresh(&self) -> bool {
+        self.current_epoch == 0 && self.last() == Zxid::ZERO
+    }
+
+    /// Whether `zxid` may be the next transaction.
+    pub fn is_next(&self, zxid: Zxid) -> bool {
+        Epochs::follows(self.last(), zxid)
+    }
+
+    /// Appends a promise to follow only `epoch` or later ones.
+    pub(super) fn accept_epoch(&mut self, epoch: u32, effects: &mut Vec<Effect<'_>>) {
+        debug_assert!(epoch > self.accepted_epoch, "epoch {epoch}");
+        self.accepted_epoch = epoch;
+        self.append(Record::AcceptedEpoch(epoch), effects);
+    }
+
+    /// Appends that the initial history of `epoch` is here.
+    pub(super) fn enter_epoch(&mut self, epoch: u32, effects: &mut Vec<Effect<'_>>) {
+        debug_assert!(epoch > self.current_epoch, "epoch {epoch}");
+        self.current_epoch = epoch;
+        self.append(Record::CurrentEpoch(epoch), effects);
+    }
+
+    /// Appends a transaction, which [`History::is_next`].
+    pub(super) fn log<'a>(&mut self, zxid: Zxid, txn: &'a [u8], effects: &mut Vec<Effect<'a>>) {
+        self.appended_run(zxid, 1);
+        effects.push(Effect::Append {
+            position: self.appended,
+            record: Record::Transaction { zxid, txn },
+        });
+    }
+
+    /// Notes `count` transactions that the leader's server has appended by itself.
+    pub(super) fn proposed(&mut self, last: Zxid, count: u64) {
+        self.appended_run(last, count);
+    }
+
+    fn append<'a>(&mut self, record: Record<'a>, effects: &mut Vec<Effect<'a>>) {
+        self.appended.0 += 1;
+        effects.push(Effect::Append { position: self.appended, record });
+    }
+
+    fn appended_run(&mut self, last: Zxid, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let zxid_before = Zxid(last.0 - count.cast_signed());
+        self.epochs.append(Zxid(zxid_before.0 + 1), last);
+        match self.syncing.back_mut() {
+            Some(run) if run.end() == self.appended && run.at(run.end()) == zxid_before => {
+                run.count += count;
+            }
+            _ => self.syncing.push_back(Run { position_before: self.appended, zxid_before, count }),
+        }
+        self.appended.0 += count;
+    }
+
+    /// The log is durable up to there.
+    pub(super) fn synced(&mut self, position: Position) {
+        debug_assert!(position <= self.appended, "durable before it was appended");
+        self.durable = self.durable.max(position);
+        while let Some(run) = self.syncing.front() {
+            if run.position_before >= self.durable {
+                break;
+            }
+            self.durable_last = self.durable_last.max(run.at(self.durable));
+            if run.end() > self.durable {
+                break;
+            }
+            self.syncing.pop_front();
+        }
+    }
+
+    /// Takes away what is above `to`, which is in the log and not below what is committed.
+    ///
+    /// Everything has to be durable, so that no report about what is cut is under way.
+    pub(super) fn truncate(&mut self, to: Zxid, effects: &mut Vec<Effect<'_>>) {
+        debug_assert!(to >= self.committed && self.is_durable(), "{to}");
+        if to == self.last() {
+            return;
+        }
+        self.epochs.truncate(to);
+        self.durable_last = to;
+        effects.push(Effect::Truncate { to });
+    }
+
+    /// Log and tree begin anew behind `zxid`.
+    pub(super) fn begin_anew(&mut self, zxid: Zxid) {
+        self.epochs = Epochs::behind(zxid);
+        self.committed = zxid;
+        self.durable_last = zxid;
+        self.syncing.clear();
+    }
+
+    /// Everything up to `upto`, which is in the log, is committed.
+    pub(super) fn commit(&mut self, upto: Zxid, effects: &mut Vec<Effect<'_>>) {
+        debug_assert!(upto <= self.last(), "{upto} is not in the log");
+        if upto > self.committed {
+            self.committed = upto;
+            effects.push(Effect::Commit { upto });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn z(epoch: u32, counter: u32) -> Zxid {
+        Zxid::new(epoch, counter)
+    }
+
+    #[test]
+    fn durability_follows_positions_across_promises() {
+        let mut history = History::new(1, 1, Epochs::default(), Zxid::ZERO);
+        let mut effects = Vec::new();
+        history.log(z(1, 1), b"a", &mut effects);
+        history.log(z(1, 2), b"b", &mut effects);
+        history.accept_epoch(2, &mut effects);
+        history.enter_epoch(2, &mut effects);
+        history.proposed(z(2, 3), 3);
+        assert_eq!(history.appended(), Position(7));
+        for (position, last) in
+            [(1, z(1, 1)), (2, z(1, 2)), (4, z(1, 2)), (5, z(2, 1)), (6, z(2, 2)), (7, z(2, 3))]
+        {
+            history.synced(Position(position));
+            assert_eq!(history.durable_last(), last, "at {position}");
+        }
+        assert!(history.is_durable());
+    }
+
+    #[test]
+    fn a_late_report_does_not_take_durability_back() {
+        let mut history = History::new(1, 1, Epochs::default(), Zxid::ZERO);
+        history.proposed(z(1, 4), 4);
+        history.synced(Position(3));
+        history.synced(Position(1));
+        assert_eq!((history.durable(), history.durable_last()), (Position(3), z(1, 3)));
+    }
+
+    #[test]
+    fn a_cut_takes_transactions_and_no_position() {
+        let mut history = History::new(1, 1, Epochs::default(), Zxid::ZERO);
+        let mut effects = Vec::new();
+        history.proposed(z(1, 4), 4);
+        history.synced(Position(4));
+        history.truncate(z(1, 2), &mut effects);
+        assert_eq!(effects, [Effect::Truncate { to: z(1, 2) }]);
+        assert_eq!((history.last(), history.durable_last()), (z(1, 2), z(1, 2)));
+        history.proposed(z(1, 3), 1);
+        assert_eq!((history.appended(), history.durable_last()), (Position(5), z(1, 2)));
+        history.synced(Position(5));
+        assert_eq!(history.durable_last(), z(1, 3));
+    }
+}
