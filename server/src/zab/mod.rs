@@ -6,6 +6,7 @@
 //! `docs/ensemble.md` has the rules; the facts of ZooKeeper's protocol that they follow are those
 //! of "Zab 1.0" and of its fast leader election.
 
+pub mod configuration;
 mod effect;
 pub mod election;
 mod epochs;
@@ -13,10 +14,12 @@ mod epochs;
 mod history;
 mod input;
 mod message;
+mod quorum;
 #[allow(dead_code, reason = "the roles, which use it, follow")]
 mod settings;
 mod types;
 
+pub use configuration::{Configuration, ConfigurationError, HostPort, Server};
 pub use effect::{Effect, Record, Role, SyncPlan, Vouch};
 pub use epochs::Epochs;
 pub use history::History;
