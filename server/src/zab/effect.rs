@@ -72,6 +72,13 @@ pub enum Effect<'a> {
         /// The last transaction that stays.
         to: Zxid,
     },
+    /// Let log and tree begin anew with the snapshot that has come by this link, even if the link
+    /// ends meanwhile: answered by `SnapshotInstalled` in any case. Takes effect before any later
+    /// append.
+    InstallSnapshot {
+        /// The link.
+        link: LinkId,
+    },
 
     /// What this server is now.
     Become(Role),

@@ -6,9 +6,9 @@ use quorate_protocol::Zxid;
 
 use super::{
     effect::{Effect, Record},
-    epochs::Epochs,
     types::Position,
 };
+use crate::storage::log::Epochs;
 
 /// The log of this server: what was appended, how much of it a crash cannot take, and how much
 /// of it is committed.
@@ -122,8 +122,11 @@ impl History {
     }
 
     /// Whether `zxid` may be the next transaction.
+    ///
+    /// It is the next of the last one's epoch, or the first of a later one.
     pub fn is_next(&self, zxid: Zxid) -> bool {
-        Epochs::follows(self.last(), zxid)
+        let last = self.last();
+        last.next() == Some(zxid) || (zxid.epoch() > last.epoch() && zxid.counter() == 1)
     }
 
     /// Appends a promise to follow only `epoch` or later ones.
@@ -164,7 +167,8 @@ impl History {
             return;
         }
         let zxid_before = Zxid(last.0 - count.cast_signed());
-        self.epochs.append(Zxid(zxid_before.0 + 1), last);
+        debug_assert!(self.is_next(Zxid(zxid_before.0 + 1)), "{count} up to {last}");
+        self.epochs.extend(last);
         match self.syncing.back_mut() {
             Some(run) if run.end() == self.appended && run.at(run.end()) == zxid_before => {
                 run.count += count;
@@ -205,7 +209,7 @@ impl History {
 
     /// Log and tree begin anew behind `zxid`.
     pub(super) fn begin_anew(&mut self, zxid: Zxid) {
-        self.epochs = Epochs::behind(zxid);
+        self.epochs = Epochs::new(zxid);
         self.committed = zxid;
         self.durable_last = zxid;
         self.syncing.clear();

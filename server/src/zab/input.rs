@@ -77,10 +77,17 @@ pub enum Input<'a> {
         /// The position.
         position: Position,
     },
-    /// A snapshot was received, and log and tree begin anew behind it, durably (B4).
-    SnapshotInstalled {
+    /// All bytes of a leader's snapshot have come and could be understood. Answered by
+    /// [`Effect::InstallSnapshot`](super::Effect::InstallSnapshot), or the link is closed. What
+    /// came by the link behind the snapshot is told after `SnapshotInstalled`.
+    SnapshotReceived {
         /// By this link.
         link: LinkId,
+        /// The last transaction in it.
+        zxid: Zxid,
+    },
+    /// Log and tree begin anew behind the snapshot, durably (B4).
+    SnapshotInstalled {
         /// The last transaction in it.
         zxid: Zxid,
     },

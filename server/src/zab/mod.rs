@@ -9,7 +9,6 @@
 pub mod configuration;
 mod effect;
 pub mod election;
-mod epochs;
 #[allow(dead_code, reason = "the roles, which use it, follow")]
 mod history;
 mod input;
@@ -21,7 +20,6 @@ mod types;
 
 pub use configuration::{Configuration, ConfigurationError, HostPort, Server};
 pub use effect::{Effect, Record, Role, SyncPlan, Vouch};
-pub use epochs::Epochs;
 pub use history::History;
 pub use input::Input;
 pub use message::Message;
