@@ -1,0 +1,244 @@
+//! How a server that looks for a leader takes what it hears, and when it is content.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Activity, Ballot, Decision, Election, FINALIZE_MS, Looking, Notification, PeerState, RESEND_MS,
+    Settled, Vote,
+};
+use crate::zab::{
+    effect::Effect,
+    types::{Member, ServerId},
+};
+
+impl Election {
+    /// Begins a round with the vote for itself.
+    pub(super) fn next_round(&mut self, now_ms: i64, looking: Looking, out: &mut Vec<Effect<'_>>) {
+        // An absurd round must not stop elections; those within the last one still settle.
+        self.round = self.round.saturating_add(1);
+        self.activity = Activity::Looking(looking);
+        self.propose(now_ms, looking.initial, out);
+    }
+
+    /// Takes the ballot of a voter.
+    pub(super) fn hear(
+        &mut self,
+        now_ms: i64,
+        from: ServerId,
+        ballot: Ballot,
+        out: &mut Vec<Effect<'_>>,
+    ) {
+        let Activity::Looking(looking) = &self.activity else { return };
+        if looking.fresh && !self.passive && ballot.vote.shows_data() {
+            self.abstain(now_ms, out);
+        }
+        match ballot.state {
+            PeerState::Looking => self.hear_looking(now_ms, from, ballot, out),
+            PeerState::Following | PeerState::Leading => {
+                if self.configuration.is_voter(ballot.vote.leader) {
+                    self.file(now_ms, from, ballot);
+                } else {
+                    self.ballots.remove(from);
+                }
+            }
+            PeerState::Observing => {
+                let void = Ballot { vote: Vote::void(from), ..ballot };
+                self.file(now_ms, from, void);
+            }
+        }
+    }
+
+    fn hear_looking(
+        &mut self,
+        now_ms: i64,
+        from: ServerId,
+        ballot: Ballot,
+        out: &mut Vec<Effect<'_>>,
+    ) {
+        let Activity::Looking(looking) = &self.activity else { return };
+        let Looking { initial, proposal, .. } = *looking;
+        let vote = ballot.vote;
+        if vote.is_void() {
+            // It does not vote, and need not be waited for.
+            self.file(now_ms, from, ballot);
+            return;
+        }
+        if ballot.round < self.round || self.passive {
+            // Whatever leader it had, it has none now.
+            self.ballots.remove(from);
+            self.notify(from, out);
+            return;
+        }
+        if !self.configuration.is_voter(vote.leader) {
+            return;
+        }
+        let is_new = self.file(now_ms, from, ballot);
+        if ballot.round > self.round {
+            self.round = ballot.round;
+            let best = if vote.beats(&initial, &self.configuration) { vote } else { initial };
+            self.propose(now_ms, best, out);
+        } else if vote.beats(&proposal, &self.configuration) {
+            self.propose(now_ms, vote, out);
+        } else if is_new && proposal.beats(&vote, &self.configuration) {
+            // It would have adopted ours, had it heard of it.
+            self.notify(from, out);
+        }
+    }
+
+    /// Files a ballot; whether it says anything new.
+    fn file(&mut self, now_ms: i64, from: ServerId, ballot: Ballot) -> bool {
+        let is_new = self.ballots.insert(from, ballot);
+        if is_new {
+            self.learned_something(now_ms);
+        }
+        is_new
+    }
+
+    /// Stops voting: there is data, and this server may have lost it.
+    fn abstain(&mut self, now_ms: i64, out: &mut Vec<Effect<'_>>) {
+        let Activity::Looking(looking) = &mut self.activity else { return };
+        self.passive = true;
+        if self.configuration.is_voter(self.server) {
+            looking.initial = Vote::void(self.server);
+            let initial = looking.initial;
+            self.propose(now_ms, initial, out);
+        }
+    }
+
+    /// Votes for this from now on.
+    pub(super) fn propose(&mut self, now_ms: i64, vote: Vote, out: &mut Vec<Effect<'_>>) {
+        let Activity::Looking(looking) = &mut self.activity else { return };
+        looking.proposal = vote;
+        looking.finalize_at_ms = None;
+        looking.resend_after_ms = RESEND_MS.0;
+        looking.resend_at_ms = now_ms + RESEND_MS.0;
+        if self.configuration.is_voter(self.server) && !self.passive {
+            let own = Ballot { state: PeerState::Looking, vote, round: self.round };
+            self.ballots.insert(self.server, own);
+        } else {
+            self.ballots.remove(self.server);
+        }
+        self.broadcast(out);
+    }
+
+    /// Something changed: what was sent may be heard differently now.
+    pub(super) fn learned_something(&mut self, now_ms: i64) {
+        let Activity::Looking(looking) = &mut self.activity else { return };
+        looking.resend_after_ms = RESEND_MS.0;
+        looking.resend_at_ms = looking.resend_at_ms.min(now_ms + RESEND_MS.0);
+    }
+
+    /// Decides, if there is a decision; else asks to be woken.
+    pub(super) fn decide(&mut self, now_ms: i64, out: &mut Vec<Effect<'_>>) -> Option<Decision> {
+        let Activity::Looking(looking) = &self.activity else { return None };
+        let mut looking = *looking;
+        let found = if self.log_is_stuck {
+            None
+        } else if let Some((vote, round)) = self.established() {
+            Some((vote, round))
+        } else {
+            self.elected(now_ms, &mut looking)
+        };
+        if let Some((vote, round)) = found {
+            return Some(self.conclude(vote, round));
+        }
+        let wake_at_ms = looking.finalize_at_ms.into_iter().fold(looking.resend_at_ms, i64::min);
+        if looking.wake_at_ms.replace(wake_at_ms) != Some(wake_at_ms) {
+            out.push(Effect::Wake { at_ms: wake_at_ms });
+        }
+        self.activity = Activity::Looking(looking);
+        None
+    }
+
+    /// The leader that a quorum has, with the round to be in.
+    fn established(&self) -> Option<(Vote, i64)> {
+        self.ballots.settled().find_map(|(ballot, agreeing)| {
+            let leader = ballot.vote.leader;
+            let leads = if leader == self.server {
+                // They speak of this very election, and no stale memory of who led before.
+                ballot.round == self.round && !self.passive
+            } else {
+                self.ballots.get(leader).is_some_and(|ballot| {
+                    ballot.state == PeerState::Leading && ballot.vote.leader == leader
+                })
+            };
+            let found = leads
+                && ballot.vote.is_eligible(&self.configuration)
+                && self.configuration.is_quorum(&agreeing);
+            found.then_some((ballot.vote, ballot.round))
+        })
+    }
+
+    /// What a quorum of this round votes for, when no better vote is to be expected.
+    fn elected(&self, now_ms: i64, looking: &mut Looking) -> Option<(Vote, i64)> {
+        let proposal = looking.proposal;
+        let agreeing = self.ballots.for_vote(&proposal, self.round);
+        if !proposal.is_eligible(&self.configuration)
+            || !self.configuration.is_quorum(&agreeing)
+            || self.passive
+        {
+            looking.finalize_at_ms = None;
+            return None;
+        }
+        let finalize_at_ms = *looking.finalize_at_ms.get_or_insert(now_ms + FINALIZE_MS);
+        let is_final = now_ms >= finalize_at_ms || !self.may_hear_more(looking, &agreeing);
+        is_final.then_some((proposal, self.round))
+    }
+
+    /// Whether the vote of a voter that does not agree may still come. A server never heard of may
+    /// be about to connect. Where nobody has data, those that cannot be reached may have it.
+    fn may_hear_more(&self, looking: &Looking, agreeing: &BTreeSet<ServerId>) -> bool {
+        self.configuration.voters().any(|voter| {
+            let is_down = self.links.get(&voter) == Some(&false);
+            let abstains = self.ballots.get(voter).is_some_and(|ballot| ballot.vote.is_void());
+            voter != self.server
+                && !agreeing.contains(&voter)
+                && !abstains
+                && (!is_down || looking.fresh)
+        })
+    }
+
+    fn conclude(&mut self, vote: Vote, round: i64) -> Decision {
+        let leader = vote.leader;
+        let votes = self.configuration.is_voter(self.server) && !self.passive;
+        let (state, join_as) = match (leader == self.server, votes) {
+            (true, _) => (PeerState::Leading, Member::Participant),
+            (false, true) => (PeerState::Following, Member::Participant),
+            (false, false) => (PeerState::Observing, Member::Observer),
+        };
+        self.round = round;
+        self.become_settled(state, vote);
+        Decision { leader, join_as }
+    }
+
+    pub(super) fn become_settled(&mut self, state: PeerState, vote: Vote) {
+        self.ballots.clear();
+        self.activity = Activity::Settled(Settled { state, vote, round: self.round });
+    }
+
+    /// Notes who looks for a leader, to tell it when there is one.
+    pub(super) fn remember(&mut self, server: ServerId, asks: bool) {
+        if !asks {
+            self.lookers.remove(&server);
+        } else if self.configuration.servers.contains_key(&server) {
+            self.lookers.insert(server);
+        }
+    }
+
+    pub(super) fn broadcast(&self, out: &mut Vec<Effect<'_>>) {
+        for voter in self.configuration.voters().filter(|&voter| voter != self.server) {
+            self.notify(voter, out);
+        }
+    }
+
+    pub(super) fn notify(&self, to: ServerId, out: &mut Vec<Effect<'_>>) {
+        let (state, vote, round) = match &self.activity {
+            Activity::Idle => return,
+            Activity::Looking(_) if self.log_is_stuck => return,
+            Activity::Looking(looking) => (PeerState::Looking, looking.proposal, self.round),
+            Activity::Settled(settled) => (settled.state, settled.vote, settled.round),
+        };
+        let config = self.config.clone();
+        out.push(Effect::Notify { to, notification: Notification { state, vote, round, config } });
+    }
+}
