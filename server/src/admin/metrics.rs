@@ -91,6 +91,9 @@ fn gauges(out: &mut String, view: &dyn AdminView) -> fmt::Result {
 
 /// What a server of an ensemble adds, depending on what it is.
 fn ensemble(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
+    if let Some(ensemble) = &view.settings().ensemble {
+        metric(out, "quorum_size", ensemble.configuration.voters().count())?;
+    }
     match mode {
         Mode::Standalone | Mode::Follower { .. } => Ok(()),
         Mode::Observer { leader } => metric(out, "observer_master_id", leader),

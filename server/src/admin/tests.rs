@@ -41,6 +41,25 @@ impl FakeServer {
         Self { mode, settings, stats: ServerStats::default(), environment, connections }
     }
 
+    /// Server 4 of an ensemble of three and an observer.
+    fn in_ensemble(mode: Mode) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("myid"), "4").unwrap();
+        let mut server = Self::new(&[
+            ("dataDir", folder.path().to_str().unwrap()),
+            ("initLimit", "10"),
+            ("syncLimit", "5"),
+            ("multiAddress.enabled", "true"),
+            ("server.1", "127.0.0.1:2888:3888"),
+            ("server.2", "127.0.0.1:2889:3889"),
+            ("server.3", "127.0.0.1:2890:3890"),
+            ("server.4", "127.0.0.1:2891:3891|[::1]:2892:3891:observer;127.0.0.1:2181"),
+        ]);
+        server.settings.storage.data_dir = "/var/lib/quorate".into();
+        server.mode = Some(mode);
+        server
+    }
+
     /// Lets the clients do something.
     fn busy() -> Self {
         let server = Self::new(&[]);
@@ -267,6 +286,25 @@ fn learners_know_sessions_without_their_expiry() {
 }
 
 #[test]
+fn an_ensembles_settings_are_shown() {
+    let server = FakeServer::in_ensemble(LEARNERS[1]);
+    let answer = server.answer(Word::Conf);
+    let (alone, ensemble) = answer.split_once("serverId=").unwrap();
+    assert!(FakeServer::new(&[]).answer(Word::Conf).starts_with(alone));
+    assert_eq!(
+        ensemble,
+        "4\ninitLimit=10\nsyncLimit=5\nelectionAlg=3\nelectionPort=3891\nquorumPort=2891|2892\n\
+         peerType=1\nmembership: \n\
+         server.1=127.0.0.1:2888:3888:participant\n\
+         server.2=127.0.0.1:2889:3889:participant\n\
+         server.3=127.0.0.1:2890:3890:participant\n\
+         server.4=127.0.0.1:2891:3891|[::1]:2892:3891:observer;127.0.0.1:2181\n\
+         version=0"
+    );
+    assert!(server.answer(Word::Mntr).contains("\nzk_quorum_size\t3\n"));
+}
+
+#[test]
 fn the_lead_is_handed_over_by_a_leader_only() {
     let mut server = FakeServer::busy();
     assert_eq!(server.answer(Word::Hand), "This server does not lead.\n");
@@ -340,11 +378,9 @@ fn the_document_names_every_metric() {
         .filter(|n| !n.is_empty())
         .collect();
 
-    let mut server = FakeServer::new(&[]);
-    let mut answer = server.answer(Word::Mntr);
+    let mut answer = FakeServer::new(&[]).answer(Word::Mntr);
     for mode in LEARNERS.into_iter().chain([LEADER]) {
-        server.mode = Some(mode);
-        answer += &server.answer(Word::Mntr);
+        answer += &FakeServer::in_ensemble(mode).answer(Word::Mntr);
     }
     let names = answer.lines().map(|line| line.strip_prefix("zk_").unwrap());
     let names: Vec<_> = names.map(|line| line.split_once('\t').unwrap().0).collect();

@@ -4,6 +4,7 @@
 //! the server but the resets and the trace mask. Reading the word and closing the connection
 //! after the answer are the caller's business.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write};
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,6 +16,8 @@ use super::connection::ConnectionNumbers;
 use super::environment::{self, full_version};
 use super::metrics;
 use super::view::{AdminView, Mode};
+use crate::config::EnsembleSettings;
+use crate::zab::{HostPort, Member};
 
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 
@@ -263,7 +266,28 @@ fn conf(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
         Mode::Standalone => 0,
         Mode::Leader(_) | Mode::Follower { .. } | Mode::Observer { .. } => settings.server_id,
     };
-    writeln!(out, "serverId={server_id}")
+    writeln!(out, "serverId={server_id}")?;
+    settings.ensemble.as_ref().map_or(Ok(()), |ensemble| conf_of_ensemble(out, ensemble))
+}
+
+fn conf_of_ensemble(out: &mut String, ensemble: &EnsembleSettings) -> fmt::Result {
+    let own = &ensemble.configuration.servers[&ensemble.me];
+    let ports = |addresses: &[HostPort]| {
+        let ports: BTreeSet<_> = addresses.iter().map(|address| address.port).collect();
+        ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("|")
+    };
+    writeln!(out, "initLimit={}", ensemble.init_limit)?;
+    writeln!(out, "syncLimit={}", ensemble.sync_limit)?;
+    writeln!(out, "electionAlg=3")?;
+    writeln!(out, "electionPort={}", ports(&own.election))?;
+    writeln!(out, "quorumPort={}", ports(&own.quorum))?;
+    let peer_type = match own.member {
+        Member::Participant => 0,
+        Member::Observer => 1,
+    };
+    writeln!(out, "peerType={peer_type}")?;
+    // Compat: no end of line behind the members.
+    write!(out, "membership: \n{}", ensemble.configuration)
 }
 
 fn dump(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {

@@ -1,13 +1,19 @@
-//! Where to listen for clients, from `clientPort`, `clientPortAddress` and a `server.N` line.
+//! Where to listen for clients, from `clientPort`, `clientPortAddress` and this server's `server.N` line.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
+use super::ensemble::Lines;
 use super::reader::Reader;
 use super::settings::ClientAddress;
-use super::value::{Expected, boolean, number};
+use super::value::{Expected, number};
+use crate::zab::configuration::HostPort;
 
 /// The address for clients. `server_id` is what `myid` says, if it is there.
-pub(super) fn of_clients(r: &mut Reader<'_>, server_id: Option<u8>) -> ClientAddress {
+pub(super) fn of_clients(
+    r: &mut Reader<'_>,
+    lines: &Lines,
+    server_id: Option<u8>,
+) -> ClientAddress {
     let problems_before = r.problems.len();
     let port = r.optional("clientPort", number(0..=u16::MAX));
     let host = r.optional("clientPortAddress", resolve);
@@ -22,7 +28,14 @@ pub(super) fn of_clients(r: &mut Reader<'_>, server_id: Option<u8>) -> ClientAdd
         (Some(port), None) => Some(ClientAddress::All(port)),
         (Some(port), Some(host)) => Some(listen_on(host, port)),
     };
-    let of_line = of_server_line(r, server_id);
+    let of_line =
+        lines.client_address(server_id).and_then(|(key, address)| match of_line(&address) {
+            Ok(address) => Some((key, address)),
+            Err(expected) => {
+                r.problem(&key, format!("expected {expected} behind the semicolon"));
+                None
+            }
+        });
     match (of_keys, of_line) {
         (Some(a), Some((key, b))) if a != b => {
             r.problem(&key, "its client address is another than that of clientPort");
@@ -30,7 +43,8 @@ pub(super) fn of_clients(r: &mut Reader<'_>, server_id: Option<u8>) -> ClientAdd
         }
         (Some(address), _) | (None, Some((_, address))) => address,
         (None, None) => {
-            if r.problems.len() == problems_before {
+            // A line that is wrong might have it.
+            if r.problems.len() == problems_before && !matches!(lines, Lines::Wrong) {
                 r.problem("clientPort", "expected the port for clients; it has no default");
             }
             ClientAddress::All(0)
@@ -38,59 +52,9 @@ pub(super) fn of_clients(r: &mut Reader<'_>, server_id: Option<u8>) -> ClientAdd
     }
 }
 
-/// The client address in this server's own line, with the line's key.
-///
-/// Compat: one line alone is a standalone server, as in ZooKeeper, and the line's other addresses
-/// mean nothing then. `standaloneEnabled=false` makes an ensemble of one of it.
-fn of_server_line(r: &mut Reader<'_>, server_id: Option<u8>) -> Option<(String, ClientAddress)> {
-    let standalone = r.get("standaloneEnabled", boolean);
-    let lines = r.family("server.N");
-    let &[(id, line)] = lines.as_slice() else {
-        for (id, _) in lines {
-            r.problem(&format!("server.{id}"), "ensembles are not built yet; keep one server line");
-        }
-        return None;
-    };
-    let key = format!("server.{id}");
-    if !standalone {
-        r.problem(&key, "ensembles are not built yet; set standaloneEnabled to true");
-        return None;
-    }
-    let Ok(id) = number(0..=u8::MAX)(id) else {
-        r.problem(&key, "expected a server's number from 0 to 255 in the key");
-        return None;
-    };
-    let (servers, client) = line.split_once(';').unwrap_or((line, ""));
-    if servers.split('|').any(|server| server.trim().to_lowercase().ends_with(":observer")) {
-        r.problem(&key, "observers are not built yet");
-        return None;
-    }
-    if let Some(own) = server_id.filter(|&own| own != id) {
-        r.warn(format!("{key} is not this server, which is {own} by myid"));
-        return None;
-    }
-    if client.trim().is_empty() {
-        return None;
-    }
-    match client_address(client.trim()) {
-        Ok(address) => Some((key, address)),
-        Err(expected) => {
-            r.problem(&key, format!("expected {expected} behind the semicolon"));
-            None
-        }
-    }
-}
-
-/// `[address:]port`.
-fn client_address(text: &str) -> Result<ClientAddress, Expected> {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (Some(host), port),
-        None => (None, text),
-    };
-    let port = number(0..=u16::MAX)(port)?;
-    let Some(host) = host else { return Ok(ClientAddress::All(port)) };
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Ok(listen_on(resolve(host)?, port))
+/// What a line's client address means; it names a host always, if only that of all interfaces.
+fn of_line(address: &HostPort) -> Result<ClientAddress, Expected> {
+    Ok(listen_on(resolve(&address.host)?, address.port))
 }
 
 /// Compat: the address of no interface means all of both kinds, as it does to Java.

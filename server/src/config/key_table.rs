@@ -22,13 +22,17 @@ const FALSE: &[&str] = &["false"];
 const NEVER: &[&str] = &[];
 const TLS: &str = "TLS is not built yet";
 const SASL: &str = "SASL is not built yet";
-const ENSEMBLE: &str = "it is for ensembles; this server runs alone";
+const SYNCHRONIZATION: &str =
+    "a learner gets what it missed from the log's files while they are kept, then a snapshot";
 const JVM: &str = "there is no Java virtual machine";
 const THREADS: &str = "it sizes Java thread pools; see `quorate.threads`";
 const PIPELINE: &str = "it tunes a pipeline that is built differently here";
 const SNAPSHOTS: &str = "it is about ZooKeeper's snapshot files, which this server does not write";
 const ADMIN: &str = "it is for the AdminServer, which is not built yet";
 const ADMIN_SERVER: &str = "the AdminServer is not built yet";
+
+const LINKS: &str =
+    "how leader and learners are connected and synchronized is built differently here";
 
 /// All keys.
 pub const GROUPS: &[Group] = &[
@@ -180,8 +184,13 @@ pub const GROUPS: &[Group] = &[
             ),
             honoured(
                 "quorate.sessionPassword",
-                "keyed",
-                "What session passwords are made from: `keyed`, a secret kept with the data, or `zookeeper`, ZooKeeper's own function, which an ensemble with ZooKeeper servers needs.",
+                "",
+                "What session passwords are made from: `keyed`, a secret, or `zookeeper`, ZooKeeper's own function, which whoever knows a session's id can compute. Without it: `zookeeper` in an ensemble that shares no secret, `keyed` otherwise. An ensemble with ZooKeeper servers needs `zookeeper`.",
+            ),
+            honoured(
+                "quorate.sessionSecretFile",
+                "",
+                "A file with a secret of at least 16 bytes for `keyed`, the same on all servers of an ensemble, which need it. Without it, a server alone keeps one of its own with the data.",
             ),
             not_built("localSessionsEnabled", FALSE, "local sessions are not built yet"),
             no_effect("localSessionsUpgradingEnabled", "there are no local sessions yet"),
@@ -239,8 +248,9 @@ pub const GROUPS: &[Group] = &[
             ),
             no_effect("preAllocSize", "see `quorate.txnLog.segmentSize`"),
             no_effect("txnLogSizeLimitInKb", "see `quorate.txnLog.segmentSize`"),
-            no_effect("commitLogCount", ENSEMBLE),
-            no_effect("snapshotSizeFactor", ENSEMBLE),
+            no_effect("commitLogCount", SYNCHRONIZATION),
+            no_effect("snapshotSizeFactor", SYNCHRONIZATION),
+            no_effect("forceSnapshotSync", SYNCHRONIZATION),
             no_effect("flushDelay", PIPELINE),
             no_effect("maxWriteQueuePollTime", PIPELINE),
             no_effect("maxBatchSize", PIPELINE),
@@ -277,7 +287,7 @@ pub const GROUPS: &[Group] = &[
             honoured(
                 "reconfigEnabled",
                 "false",
-                "Answer `reconfig` requests; one server alone has no ensemble to change and refuses them either way.",
+                "Answer `reconfig` requests; one server alone has no ensemble to change and refuses them either way. To change the members of a running ensemble is not built yet: there it ends the start.",
             ),
             not_built(
                 "emulate353TTLNodes",
@@ -339,7 +349,7 @@ pub const GROUPS: &[Group] = &[
             no_effect("kerberos.*", "it matters to SASL only, which is not built yet"),
             no_effect("requireKerberosConfig", "it matters to SASL only, which is not built yet"),
             no_effect("security.auth_to_local", "it matters to SASL only, which is not built yet"),
-            no_effect("enableEagerACLCheck", ENSEMBLE),
+            no_effect("enableEagerACLCheck", "a server that does not lead leaves it to the leader"),
             no_effect("IPAuthenticationProvider.usexforwardedfor", ADMIN),
             not_built("audit.enable", FALSE, "the audit log is not built yet"),
             no_effect("audit.impl.class", "it is for the audit log, which is not built yet"),
@@ -416,7 +426,7 @@ pub const GROUPS: &[Group] = &[
             no_effect("netty.*", "there is no Netty"),
             no_effect("commitProcessor.*", THREADS),
             no_effect("intBufferStartingSizeBytes", JVM),
-            no_effect("messageTracker.*", ENSEMBLE),
+            no_effect("messageTracker.*", "ZooKeeper uses it to find mistakes in itself"),
             no_effect("jvm.*", JVM),
             no_effect("jmx.*", JVM),
             no_effect("java.*", JVM),
@@ -435,45 +445,113 @@ pub const GROUPS: &[Group] = &[
         title: "Ensembles",
         keys: &[
             honoured(
-                "standaloneEnabled",
-                "true",
-                "With `false`, one `server.N` line is an ensemble of one, which is not built yet.",
-            ),
-            honoured(
                 "server.N",
                 "",
-                "A server of the ensemble. One line alone, with `standaloneEnabled`, is accepted, and the client address in it is honoured if this is that server; more are not built yet.",
+                "The server whose `myid` is N: `host:port:electionPort[:role][;[clientHost:]clientPort]`. See above.",
             ),
-            not_built("group.N", NEVER, "ensembles are not built yet"),
-            not_built("weight.N", NEVER, "ensembles are not built yet"),
-            not_built("dynamicConfigFile", NEVER, "ensembles are not built yet"),
-            not_built("peerType", &["participant"], "observers are not built yet"),
-            not_built("observerMasterPort", &["0"], "observers are not built yet"),
-            not_built("quorum.auth.enableSasl", FALSE, SASL),
+            honoured(
+                "initLimit",
+                "",
+                "Ticks a learner may take to connect to a leader and be synchronized. An ensemble needs it.",
+            ),
+            honoured(
+                "syncLimit",
+                "",
+                "Ticks after which a leader or learner that is not heard of is given up. An ensemble needs it.",
+            ),
+            honoured(
+                "standaloneEnabled",
+                "true",
+                "Be a server alone if there is but one that votes. With `false`, one is an ensemble of one.",
+            ),
+            honoured(
+                "dynamicConfigFile",
+                "",
+                "A file that has the lines of the servers, groups and weights in place of this one. It is only read.",
+            ),
+            honoured(
+                "group.N",
+                "",
+                "The numbers of the servers in group N, with `:` between: a quorum is a majority of weights in a majority of groups.",
+            ),
+            honoured(
+                "weight.N",
+                "",
+                "The weight of server N in its group; 1 without it. A server of weight 0 is never elected.",
+            ),
+            honoured("version", "", "The version of the configuration, hexadecimal; 0 without it."),
+            honoured(
+                "peerType",
+                "participant",
+                "`participant` or `observer`; the role in the server's line holds if that is another.",
+            ),
+            honoured(
+                "connectToLearnerMasterLimit",
+                "0",
+                "Ticks a learner tries to connect to a leader; 0: `initLimit`.",
+            ),
+            honoured(
+                "cnxTimeout",
+                "5000",
+                "Milliseconds a connection of the election port may take to come about.",
+            ),
+            honoured(
+                "quorumCnxnTimeoutMs",
+                "-1",
+                "Milliseconds another server may take to introduce itself at the election port; -1: `syncLimit` ticks.",
+            ),
+            honoured(
+                "quorumListenOnAllIPs",
+                "false",
+                "Listen for other servers on all addresses, not only on that of the own line.",
+            ),
+            honoured(
+                "tcpKeepAlive",
+                "false",
+                "Ask the system to probe silent connections of the election port.",
+            ),
+            honoured(
+                "multiAddress.enabled",
+                "false",
+                "Allow several addresses for a server, and tell other servers all of them, for which they must be ZooKeeper 3.6 or newer.",
+            ),
+            honoured(
+                "fastleader.minNotificationInterval",
+                "200",
+                "Milliseconds a server that looks for a leader waits for votes before it sends its own again, at first; the time doubles.",
+            ),
+            honoured("fastleader.maxNotificationInterval", "60000", "The most it waits."),
+            honoured(
+                "quorate.finalizeWait",
+                "200ms",
+                "How long a server that could decide an election waits for better votes, unless it has all it can get.",
+            ),
+            not_built("leaderServes", &["yes"], "a leader that serves no clients is not built yet"),
+            not_built(
+                "observerMasterPort",
+                &["0"],
+                "observers that learn from a follower are not built yet",
+            ),
+            not_built("oraclePath", NEVER, "an oracle for two servers is not built"),
             not_built("electionAlg", &["3"], "there is one election algorithm, number 3"),
-            not_built("oraclePath", NEVER, "ensembles are not built yet"),
-            no_effect("initLimit", ENSEMBLE),
-            no_effect("syncLimit", ENSEMBLE),
-            no_effect("version", ENSEMBLE),
-            no_effect("connectToLearnerMasterLimit", ENSEMBLE),
-            no_effect("leaderServes", ENSEMBLE),
-            no_effect("cnxTimeout", ENSEMBLE),
-            no_effect("tcpKeepAlive", ENSEMBLE),
-            no_effect("syncEnabled", ENSEMBLE),
-            no_effect("quorumListenOnAllIPs", ENSEMBLE),
-            no_effect("quorumCnxnTimeoutMs", ENSEMBLE),
-            no_effect("quorum.*", ENSEMBLE),
-            no_effect("multiAddress.*", ENSEMBLE),
-            no_effect("electionPortBindRetry", ENSEMBLE),
-            no_effect("fastleader.*", ENSEMBLE),
-            no_effect("leader.*", ENSEMBLE),
-            no_effect("leaderConnectDelayDuringRetryMs", ENSEMBLE),
-            no_effect("learner.*", ENSEMBLE),
-            no_effect("follower.*", ENSEMBLE),
-            no_effect("observer.*", ENSEMBLE),
-            no_effect("observerMaster.*", ENSEMBLE),
-            no_effect("forceSnapshotSync", ENSEMBLE),
-            no_effect("forward_learner_requests_to_commit_processor_disabled", ENSEMBLE),
+            not_built("quorum.auth.enableSasl", FALSE, SASL),
+            no_effect("quorum.*", "it matters to SASL only, which is not built yet"),
+            no_effect("syncEnabled", "an observer always keeps a log"),
+            no_effect(
+                "electionPortBindRetry",
+                "a port that is taken ends the start, or is tried again until it is free",
+            ),
+            no_effect(
+                "multiAddress.*",
+                "of several addresses each is tried until one can be reached",
+            ),
+            no_effect("leader.*", LINKS),
+            no_effect("learner.*", LINKS),
+            no_effect("follower.*", LINKS),
+            no_effect("observer.*", LINKS),
+            no_effect("observerMaster.*", "observers that learn from a follower are not built yet"),
+            no_effect("leaderConnectDelayDuringRetryMs", LINKS),
+            no_effect("forward_learner_requests_to_commit_processor_disabled", PIPELINE),
         ],
     },
 ];

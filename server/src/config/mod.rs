@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 mod address;
+mod ensemble;
 mod key_table;
 pub mod keys;
 pub mod properties;
@@ -20,6 +21,7 @@ mod settings;
 mod value;
 pub mod written;
 
+pub use ensemble::EnsembleSettings;
 pub use reader::{Note, Problem};
 pub use settings::{
     ClientAddress, ClientSettings, ConnectionThrottle, ContainerSettings, Limits, LogFormat,

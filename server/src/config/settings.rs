@@ -13,16 +13,20 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::address;
+use super::ensemble::{self, EnsembleSettings};
 use super::reader::Reader;
 use super::value::{self, Expected, boolean, duration, limit, millis, number, size, yes};
 use crate::admin::Whitelist;
 use crate::auth::{Algorithm, Schemes};
+use crate::session::Passwords;
 
 /// Everything that can be set about one server.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// This server's number: what `myid` in the data folder says, 1 without that file.
     pub server_id: u8,
+    /// The ensemble; `None` for a server alone.
+    pub ensemble: Option<EnsembleSettings>,
     /// Where to listen for clients, and whom to let in.
     pub clients: ClientSettings,
     /// Timeouts of sessions and what vouches for them.
@@ -112,12 +116,12 @@ pub struct SessionSettings {
 }
 
 /// What the passwords of sessions are made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum SessionPassword {
-    /// A secret kept with the data.
+    /// A secret kept with the data, which no other server has.
     Keyed,
-    /// ZooKeeper's own function of the session's id, which is no secret.
-    ZooKeeper,
+    /// What other servers of the ensemble make them from too.
+    Given(Passwords),
 }
 
 /// Bounds on the work that clients may cause.
@@ -220,10 +224,15 @@ impl Settings {
         let storage = StorageSettings::read(r);
         let server_id = server_id(r, &storage);
         check_classes(r);
+        let lines = ensemble::lines(r, server_id);
+        let clients = ClientSettings::read(r, &lines, server_id);
+        let tick = r.get("tickTime", millis(1..=i32::MAX / 20));
+        let ensemble = ensemble::settings(r, lines, server_id, &storage.data_dir, tick);
         let settings = Self {
-            clients: ClientSettings::read(r, server_id),
+            clients,
             server_id: server_id.unwrap_or(1),
-            sessions: SessionSettings::read(r),
+            sessions: SessionSettings::read(r, tick, ensemble.is_some()),
+            ensemble,
             limits: Limits::read(r),
             connection_throttle: ConnectionThrottle::read(r),
             tree: TreeSettings {
@@ -256,10 +265,10 @@ impl Settings {
 }
 
 impl ClientSettings {
-    fn read(r: &mut Reader<'_>, server_id: Option<u8>) -> Self {
+    fn read(r: &mut Reader<'_>, lines: &ensemble::Lines, server_id: Option<u8>) -> Self {
         let backlog = r.get("clientPortListenBacklog", number(-1..=i32::MAX));
         Self {
-            address: address::of_clients(r, server_id),
+            address: address::of_clients(r, lines, server_id),
             listen_backlog: u32::try_from(backlog).ok().filter(|&backlog| backlog > 0),
             tcp_keep_alive: r.get("clientTcpKeepAlive", boolean),
             max_connections_per_ip: r.get("maxClientCnxns", limit),
@@ -271,8 +280,7 @@ impl ClientSettings {
 }
 
 impl SessionSettings {
-    fn read(r: &mut Reader<'_>) -> Self {
-        let tick = r.get("tickTime", millis(1..=i32::MAX / 20));
+    fn read(r: &mut Reader<'_>, tick: Duration, in_ensemble: bool) -> Self {
         let min = r.get("minSessionTimeout", value::optional_millis(-1));
         let max = r.get("maxSessionTimeout", value::optional_millis(-1));
         let (min_timeout, max_timeout) = (min.unwrap_or(tick * 2), max.unwrap_or(tick * 20));
@@ -284,17 +292,43 @@ impl SessionSettings {
                 format!("the least session timeout, {min} ms, is above the greatest, {max} ms"),
             );
         }
-        Self {
-            tick,
-            min_timeout,
-            max_timeout,
-            password: r.get("quorate.sessionPassword", |text| match text {
-                "keyed" => Ok(SessionPassword::Keyed),
-                "zookeeper" => Ok(SessionPassword::ZooKeeper),
-                _ => Err("`keyed` or `zookeeper`".into()),
-            }),
+        Self { tick, min_timeout, max_timeout, password: session_password(r, in_ensemble) }
+    }
+}
+
+/// What is not said is what works: in an ensemble all servers must make the same passwords.
+fn session_password(r: &mut Reader<'_>, in_ensemble: bool) -> SessionPassword {
+    let (password_key, secret_key) = ("quorate.sessionPassword", "quorate.sessionSecretFile");
+    let is_keyed = r.optional(password_key, |text| match text {
+        "keyed" => Ok(true),
+        "zookeeper" => Ok(false),
+        _ => Err("`keyed` or `zookeeper`".into()),
+    });
+    let shared = r.optional(secret_key, shared_secret);
+    let has_secret = r.is_written(secret_key);
+    match (is_keyed.unwrap_or(has_secret || !in_ensemble), shared) {
+        (true, Some(secret)) => SessionPassword::Given(Passwords::keyed(&secret)),
+        (true, None) => {
+            if in_ensemble && !has_secret {
+                let what = "in an ensemble it needs quorate.sessionSecretFile, the same on all";
+                r.problem(password_key, what);
+            }
+            SessionPassword::Keyed
+        }
+        (false, _) => {
+            if has_secret {
+                r.warn(format!("{secret_key} has no effect with {password_key}=zookeeper"));
+            }
+            SessionPassword::Given(Passwords::ZooKeeper)
         }
     }
+}
+
+/// What a file holds, but for white space at its end, which tools like to add.
+fn shared_secret(path: &str) -> Result<Vec<u8>, Expected> {
+    let bytes = fs::read(path).map_err(|error| format!("a file that can be read ({error})"))?;
+    let secret = bytes.trim_ascii_end();
+    if secret.len() < 16 { Err("a file with 16 bytes or more".into()) } else { Ok(secret.to_vec()) }
 }
 
 impl Limits {

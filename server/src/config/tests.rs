@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use quorate_protocol::SessionId;
+
 use super::reader::Reader;
 use super::written::Written;
 use super::*;
+use crate::session::Passwords;
 
 const MINIMAL: &str = "dataDir=/none/such\nclientPort=2181\n";
 
@@ -141,10 +144,10 @@ fn what_is_not_built_ends_the_start() {
         "not_built",
         problems(
             "secureClientPort=2281\nssl.keyStore.location=/k\nssl.keyStore.password=hunter2\n\
-             server.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:2\ndynamicConfigFile=/d\n\
+             leaderServes=no\nobserverMasterPort=2191\noraclePath=/o\n\
              localSessionsEnabled=true\nreadonlymode.enabled=true\nadmin.enableServer=true\n\
              metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
-             audit.enable=true\nforceSync=no\npeerType=observer\nelectionAlg=0\n\
+             audit.enable=true\nforceSync=no\nelectionAlg=0\n\
              authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\
              authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n\
              authProvider.3=com.example.Mine\nserverCnxnFactory=com.example.Mine\n\
@@ -171,7 +174,7 @@ fn what_asks_for_nothing_is_accepted() {
 #[test]
 fn notes_name_what_has_no_effect() {
     let (_, notes) = read(&format!(
-        "{MINIMAL}initLimit=10\nnio.numWorkerThreads=4\nticktime=1\nmy.own.key=1\n\
+        "{MINIMAL}initLimit=10\nsyncEnabled=true\nnio.numWorkerThreads=4\nticktime=1\nmy.own.key=1\n\
          autopurge.snapRetainCount=1\n4lw.commands.whitelist=stat, reqs\nadmin.serverPort=8080"
     ))
     .unwrap();
@@ -243,27 +246,205 @@ fn where_clients_connect() {
             "zoo.cfg:3: server.1=a:1:2;6: its client address is another than that of clientPort",
         ),
         (
-            "standaloneEnabled=false\nserver.1=a:1:2;6",
-            "zoo.cfg:3: server.1=a:1:2;6: ensembles are not built yet; set standaloneEnabled to true",
+            "server.1=a:1:2;no.such.host.:6",
+            "zoo.cfg:2: server.1=a:1:2;no.such.host.:6: expected an address or a name that can be \
+             looked up",
         ),
-        (
-            "server.1=a:1:2:Observer;6",
-            "zoo.cfg:2: server.1=a:1:2:Observer;6: observers are not built yet",
-        ),
-        (
-            "server.1=a:1:2;x",
-            "zoo.cfg:2: server.1=a:1:2;x: expected a whole number from 0 to 65535 behind the \
-             semicolon",
-        ),
-        (
-            "server.a=a:1:2;6",
-            "zoo.cfg:2: server.a=a:1:2;6: expected a server's number from 0 to 255 \
-             in the key",
-        ),
+        ("server.a=a:1:2;6", "zoo.cfg:2: server.a=a:1:2;6: expected a server's number in the key"),
     ] {
         let problems = read(&format!("dataDir=/none\n{lines}")).unwrap_err();
-        assert_eq!(problems[0], problem, "{lines}");
+        assert!(problems[0].starts_with(problem), "{lines}: {problems:?}");
     }
+}
+
+/// A folder with a `myid` and the lines that any ensemble needs.
+fn ensemble_folder(myid: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("myid"), myid).unwrap();
+    let lines = format!(
+        "dataDir={}\nclientPort=2181\ntickTime=2000\ninitLimit=10\nsyncLimit=5\n",
+        folder.path().display()
+    );
+    (folder, lines)
+}
+
+const THREE: &str = "server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888\n";
+
+#[test]
+fn an_ensemble_of_three() {
+    let (_folder, common) = ensemble_folder("2");
+    let (settings, notes) = read(&format!("{common}{THREE}")).unwrap();
+    assert_eq!(notes, []);
+    assert_eq!(settings.server_id, 2);
+    assert!(matches!(settings.sessions.password, SessionPassword::Given(Passwords::ZooKeeper)));
+    insta::assert_debug_snapshot!("ensemble", settings.ensemble.unwrap());
+}
+
+#[test]
+fn an_ensemble_in_all_its_forms() {
+    let (folder, common) = ensemble_folder("3");
+    let (settings, notes) = read(
+        &format!(
+            "{common}server.1=[::1]:2888:3888:participant;2181\n\
+         server.2=a:2888:3888|b:2888:3888;[::]:2181\n\
+         server.3=c:2888:3888:observer;127.0.0.1:2182\n\
+         group.1=1:2\nweight.1=3\nversion=1f\nmultiAddress.enabled=true\npeerType=observer\n\
+         connectToLearnerMasterLimit=7\nquorumCnxnTimeoutMs=800\ncnxTimeout=900\n\
+         fastleader.maxNotificationInterval=1000\nquorate.finalizeWait=10ms\n\
+         quorumListenOnAllIPs=true\ntcpKeepAlive=true",
+        )
+        .replace("clientPort=2181\n", ""),
+    )
+    .unwrap();
+    assert_eq!(
+        notes,
+        [Note::Warning(
+            "with two servers that vote, both must be up; three bear the loss of one".into()
+        )]
+    );
+    assert_eq!(settings.clients.address, ClientAddress::One("127.0.0.1:2182".parse().unwrap()));
+    insta::assert_debug_snapshot!("ensemble_in_all_its_forms", settings.ensemble.unwrap());
+
+    // The same in a file of its own, which may have a version in its name.
+    let lines = "server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888:participant;2181";
+    let file = folder.path().join("zoo.cfg.dynamic.100000000");
+    fs::write(&file, lines).unwrap();
+    let dynamic = format!("{common}dynamicConfigFile={}", file.display());
+    let (settings, notes) = read(&dynamic).unwrap();
+    assert_eq!(notes, []);
+    assert_eq!(
+        settings.ensemble.unwrap().configuration.to_string(),
+        "server.1=a:2888:3888:participant\nserver.2=b:2888:3888:participant\n\
+         server.3=c:2888:3888:participant;0.0.0.0:2181\nversion=100000000"
+    );
+    fs::write(&file, "server.1=a:2888:3888\nclientPort=1").unwrap();
+    let problems = read(&dynamic).unwrap_err();
+    let expected = "zoo.cfg.dynamic.100000000: line 2: clientPort=1: expected server.N";
+    assert!(problems[0].contains(expected), "{problems:?}");
+    let problems = read(&format!("{dynamic}\nserver.1=a:1:2")).unwrap_err();
+    let expected = "with dynamicConfigFile, it has to be in that file";
+    assert!(problems.iter().any(|problem| problem.ends_with(expected)), "{problems:?}");
+    fs::remove_file(&file).unwrap();
+    assert!(read(&dynamic).unwrap_err()[0].contains("dynamic.100000000: cannot read"));
+}
+
+#[test]
+fn what_is_wrong_with_an_ensemble_is_said() {
+    let (folder, common) = ensemble_folder("2");
+    let myid = folder.path().join("myid");
+    let data_dir = format!("zoo.cfg:1: dataDir={}: {}", folder.path().display(), myid.display());
+    for (lines, expected) in [
+        (
+            "server.1=a:1:2\nserver.2=a:1:3",
+            "zoo.cfg:7: server.2=a:1:3: server.1 has the address a:1 already",
+        ),
+        ("server.1=a:1:1\nserver.2=b:1:2", "zoo.cfg:6: server.1=a:1:1: expected two ports"),
+        (
+            "server.1=a:1:2;a:5\nserver.2=A:5:3",
+            "zoo.cfg:7: server.2=A:5:3: server.1 has the address A:5 already",
+        ),
+        (
+            "server.1=a:1:2|b:1:2\nserver.2=c:1:2",
+            "zoo.cfg:6: server.1=a:1:2|b:1:2: several addresses need multiAddress.enabled=true",
+        ),
+        ("server.1=a:1\nserver.2=c:1:2", "zoo.cfg:6: server.1=a:1: expected host:port:port"),
+        (
+            "server.1=a:1:2\nserver.2=b:1:2:observer",
+            "zoo.cfg:7: server.2=b:1:2:observer: one participant alone has no observers",
+        ),
+        ("server.2=b:1:2:observer", "server.N: expected a server.N line of a participant"),
+        (
+            "server.2=b:1:2\nserver.3=c:1:2\ngroup.1=2",
+            "server.N: expected server 3 in a group.N line",
+        ),
+        ("standaloneEnabled=false", "zoo.cfg:6: standaloneEnabled=false: expected a server.N line"),
+        (
+            "server.2=b:1:2\nserver.3=c:1:2\nreconfigEnabled=true",
+            "zoo.cfg:8: reconfigEnabled=true: changing the members",
+        ),
+        (
+            "server.2=b:1:2\nserver.3=c:1:2\nfastleader.minNotificationInterval=70000",
+            "fastleader.maxNotificationInterval: it is below",
+        ),
+        ("server.1=b:1:2\nserver.3=c:1:2", &format!("{data_dir} says 2, but the servers are 1, 3")),
+    ] {
+        let problems = read(&format!("{common}{lines}")).map(|_| ()).unwrap_err();
+        assert!(problems[0].starts_with(expected), "{lines}: {problems:?}");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+    assert_eq!(
+        read(&common.replace("initLimit=10\nsyncLimit=5", THREE)).map(|_| ()).unwrap_err(),
+        ["initLimit", "syncLimit"].map(|key| format!(
+            "{key}: expected a number of ticks; an ensemble needs it, it has no default"
+        ))
+    );
+    fs::remove_file(&myid).unwrap();
+    assert_eq!(
+        read(&format!("{common}{THREE}")).map(|_| ()).unwrap_err(),
+        [format!("{data_dir} is missing; expected this server's number in it, of 1, 2, 3")]
+    );
+}
+
+#[test]
+fn what_is_doubtful_about_an_ensemble_is_warned_of() {
+    let (_folder, common) = ensemble_folder("2");
+    let four = format!("{THREE}server.4=d:2888:3888");
+    for (lines, expected) in [
+        (four.as_str(), "4 servers that vote bear the loss of no more than 3 would"),
+        (
+            &format!("{THREE}peerType=observer"),
+            "peerType is observer, but server.2 is a participant, which holds",
+        ),
+        ("peerType=observer", "peerType is observer, but this server is alone"),
+        ("server.1=a:1:2", "server.1 is not this server, which is 2 by myid"),
+    ] {
+        let (settings, notes) = read(&format!("{common}{lines}")).unwrap();
+        assert_eq!(notes, [Note::Warning(expected.to_owned())], "{lines}");
+        assert_eq!(settings.ensemble.is_some(), lines.starts_with(THREE), "{lines}");
+    }
+    // One server may be an ensemble, and then it may have observers.
+    let one = "standaloneEnabled=false\nserver.2=a:1:2\nserver.3=a:3:4:observer";
+    let (settings, notes) = read(&format!("{common}{one}")).unwrap();
+    assert_eq!(settings.ensemble.unwrap().configuration.servers.len(), 2);
+    assert_eq!(notes, []);
+}
+
+#[test]
+fn servers_of_an_ensemble_make_the_same_session_passwords() {
+    let (folder, common) = ensemble_folder("1");
+    let secret = folder.path().join("secret");
+    let key = format!("quorate.sessionSecretFile={}", secret.display());
+    let password = |lines: &str| {
+        let (settings, notes) = read(&format!("{common}{lines}")).unwrap();
+        let password = match settings.sessions.password {
+            SessionPassword::Given(passwords) => Some(passwords.of(SessionId(7))),
+            SessionPassword::Keyed => None,
+        };
+        (password, notes.len())
+    };
+    let keyed = |secret: &[u8]| (Some(Passwords::keyed(secret).of(SessionId(7))), 0);
+    let zookeeper = Some(Passwords::ZooKeeper.of(SessionId(7)));
+
+    fs::write(&secret, "sixteen bytes or more \n").unwrap();
+    let shared = keyed(b"sixteen bytes or more");
+    assert_eq!(password(&format!("{THREE}{key}")), shared);
+    assert_eq!(password(&format!("{THREE}{key}\nquorate.sessionPassword=keyed")), shared);
+    assert_eq!(password(&key), shared, "a server alone may share its secret with its later peers");
+    assert_eq!(
+        password(&format!("{THREE}{key}\nquorate.sessionPassword=zookeeper")),
+        (zookeeper, 1)
+    );
+    assert_eq!(password(THREE), (zookeeper, 0));
+    assert_eq!(password("quorate.sessionPassword=zookeeper"), (zookeeper, 0));
+    assert_eq!(password(""), (None, 0));
+
+    let problem = |lines: &str| read(&format!("{common}{lines}")).map(|_| ()).unwrap_err().join("");
+    let needs = problem(&format!("{THREE}quorate.sessionPassword=keyed"));
+    assert!(needs.ends_with("it needs quorate.sessionSecretFile, the same on all"), "{needs}");
+    fs::write(&secret, "fifteen bytes..\n").unwrap();
+    assert!(problem(&key).ends_with("expected a file with 16 bytes or more"));
+    fs::remove_file(&secret).unwrap();
+    assert!(problem(&key).contains("expected a file that can be read (No such file"));
 }
 
 #[test]

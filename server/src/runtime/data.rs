@@ -64,8 +64,8 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Data> {
         },
     )?;
     say_how_it_went(&recovered.report);
-    let passwords = match settings.sessions.password {
-        SessionPassword::ZooKeeper => Passwords::ZooKeeper,
+    let passwords = match &settings.sessions.password {
+        SessionPassword::Given(passwords) => passwords.clone(),
         SessionPassword::Keyed => Passwords::keyed(&secret(&*fs, &layout)?),
     };
     let reserve = Reserve::new(fs, layout.reserve(), RESERVE_BYTES);

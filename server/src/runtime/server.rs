@@ -52,6 +52,7 @@ impl Server {
     /// # Errors
     /// When the address is taken, or the data cannot be used; the message says what to do.
     pub fn start(settings: Settings) -> anyhow::Result<Self> {
+        anyhow::ensure!(settings.ensemble.is_none(), "ensembles are not built yet");
         let clock = Clock::start();
         // First, so that a second server by mistake ends before it touches anything.
         let clients = &settings.clients;
