@@ -22,6 +22,7 @@
 mod ballots;
 mod looking;
 mod vote;
+pub mod wire;
 
 pub use vote::{Notification, PeerState, Vote};
 
