@@ -9,6 +9,7 @@ pub mod auth;
 pub mod config;
 pub mod logging;
 pub mod net;
+pub mod peer;
 pub mod request;
 pub mod runtime;
 pub mod session;
