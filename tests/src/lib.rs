@@ -5,6 +5,7 @@
 //! encoded by [`op`] rather than by the protocol crate's records: a mistake shared by both ends of
 //! a connection would cancel out. `docs/testing.md` says how the tests are organised.
 
+pub mod ensemble;
 pub mod foreign;
 pub mod op;
 pub mod reply;
@@ -12,6 +13,7 @@ pub mod server;
 pub mod wait;
 pub mod wire;
 
+pub use ensemble::{Ensemble, Member};
 pub use op::Op;
 pub use reply::{Body, Reply};
 pub use server::{Server, Subject};

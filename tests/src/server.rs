@@ -121,12 +121,27 @@ impl Server {
     /// When it is still running, or does not come up.
     pub fn restart(&mut self) {
         self.spawn();
+        self.wait_until_serving();
+    }
+
+    /// Waits until the running process serves clients, and answers its mode.
+    ///
+    /// # Panics
+    /// When it ends or does not come up.
+    pub fn wait_until_serving(&mut self) -> String {
         wait::until("the server to serve", PATIENCE, || {
             self.assert_running();
-            // ZooKeeper forgets to close the socket of a word that comes too early.
-            self.try_word("srvr", Duration::from_millis(500))
-                .filter(|answer| answer.contains("Mode: "))
-        });
+            self.mode()
+        })
+    }
+
+    /// What the server is: `standalone`, `leader`, `follower` or `observer`; `None` when it does
+    /// not serve clients or is not running.
+    pub fn mode(&self) -> Option<String> {
+        // ZooKeeper forgets to close the socket of a word that comes too early.
+        let answer = self.try_word("srvr", Duration::from_millis(500))?;
+        let mode = answer.lines().find_map(|line| line.strip_prefix("Mode: "))?;
+        Some(mode.to_owned())
     }
 
     /// Starts the process and does not wait for anything.
@@ -169,9 +184,28 @@ impl Server {
 
     /// Asks the process to end (SIGTERM) and waits for it.
     pub fn terminate(&mut self) -> ExitStatus {
-        let child = self.child.as_ref().expect("the server is running");
-        kill_process(Pid::from_child(child), Signal::TERM).expect("signal the server");
+        self.signal(Signal::TERM);
         self.wait_for_end()
+    }
+
+    /// Stops the process where it stands: its sockets stay open, nothing answers.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Whether a process was started that was neither killed nor waited for.
+    pub fn is_started(&self) -> bool {
+        self.child.is_some()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the server is running");
+        kill_process(Pid::from_child(child), signal).expect("signal the server");
     }
 
     /// Waits until the process has ended by itself.
@@ -181,8 +215,21 @@ impl Server {
     }
 
     /// The answer to a four-letter word.
+    ///
+    /// # Panics
+    /// When there is none.
     pub fn word(&self, word: &str) -> String {
         self.try_word(word, PATIENCE).expect("the server answers words")
+    }
+
+    /// The value of a metric, as `mntr` shows it without `zk_`.
+    pub fn metric(&self, name: &str) -> Option<String> {
+        let answer = self.word("mntr");
+        let line = |line: &str| {
+            let (found, value) = line.strip_prefix("zk_")?.split_once('\t')?;
+            (found == name).then(|| value.to_owned())
+        };
+        answer.lines().find_map(line)
     }
 
     /// Bytes of memory the process has resident.
@@ -266,7 +313,7 @@ fn zookeeper_command(settings: &[String]) -> Command {
 
 /// A port nothing listens on. Below the range the kernel takes source ports from, so that no
 /// outgoing connection can grab it between this check and the server's start.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
