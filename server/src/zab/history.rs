@@ -27,8 +27,11 @@ pub struct History {
     appended: Position,
     durable: Position,
     durable_last: Zxid,
+    durable_epoch: u32,
     /// The transactions that are not durable yet, in runs.
     syncing: VecDeque<Run>,
+    /// The current epochs that are not durable yet.
+    entering: VecDeque<(Position, u32)>,
 }
 
 /// Consecutive transactions at consecutive positions.
@@ -66,7 +69,9 @@ impl History {
             appended: Position(0),
             durable: Position(0),
             durable_last: last,
+            durable_epoch: current_epoch,
             syncing: VecDeque::new(),
+            entering: VecDeque::new(),
         }
     }
 
@@ -95,6 +100,11 @@ impl History {
         self.durable_last
     }
 
+    /// The current epoch that a crash cannot take.
+    pub fn durable_epoch(&self) -> u32 {
+        self.durable_epoch
+    }
+
     /// The last transaction known to be committed.
     pub fn committed(&self) -> Zxid {
         self.committed
@@ -115,10 +125,13 @@ impl History {
         self.durable == self.appended
     }
 
-    /// Whether there is nothing, and nothing ever was as far as can be told: this server is new,
-    /// or has lost its disk.
+    /// Whether this server is new, or has lost its disk: it has promised nothing, and has no
+    /// ensemble's history but perhaps a part of one that it was being given when it ended.
+    ///
+    /// Transactions of epoch 0 are those of a server that was alone, and are whole.
     pub fn is_fresh(&self) -> bool {
-        self.current_epoch == 0 && self.last() == Zxid::ZERO
+        let has_own = self.last() > Zxid::ZERO && self.last().epoch() == 0;
+        self.accepted_epoch == 0 && self.current_epoch == 0 && !has_own
     }
 
     /// Whether `zxid` may be the next transaction.
@@ -140,7 +153,9 @@ impl History {
     pub(super) fn enter_epoch(&mut self, epoch: u32, effects: &mut Vec<Effect<'_>>) {
         debug_assert!(epoch > self.current_epoch, "epoch {epoch}");
         self.current_epoch = epoch;
+        self.accepted_epoch = self.accepted_epoch.max(epoch);
         self.append(Record::CurrentEpoch(epoch), effects);
+        self.entering.push_back((self.appended, epoch));
     }
 
     /// Appends a transaction, which [`History::is_next`].
@@ -182,6 +197,13 @@ impl History {
     pub(super) fn synced(&mut self, position: Position) {
         debug_assert!(position <= self.appended, "durable before it was appended");
         self.durable = self.durable.max(position);
+        while let Some((at, epoch)) = self.entering.front().copied() {
+            if at > self.durable {
+                break;
+            }
+            self.durable_epoch = epoch;
+            self.entering.pop_front();
+        }
         while let Some(run) = self.syncing.front() {
             if run.position_before >= self.durable {
                 break;

@@ -7,14 +7,16 @@
 //! of "Zab 1.0" and of its fast leader election.
 
 pub mod configuration;
+mod context;
 mod effect;
 pub mod election;
-#[allow(dead_code, reason = "the roles, which use it, follow")]
 mod history;
 mod input;
+mod leader;
+mod learner;
+mod lobby;
 mod message;
 mod quorum;
-#[allow(dead_code, reason = "the roles, which use it, follow")]
 mod settings;
 mod types;
 
@@ -26,15 +28,46 @@ pub use message::Message;
 pub use settings::Settings;
 pub use types::{Features, LinkId, Member, Position, ServerId};
 
+use self::{
+    context::{Context, Next},
+    election::{Decision, Election, Own, PeerState, Vote},
+    leader::Leader,
+    learner::Learner,
+    lobby::Lobby,
+};
+
 /// One server's part in ZAB.
 ///
 /// Everything that happens to it goes through [`Zab::step`], which never fails: what others do
 /// wrong ends their link.
+///
+/// Invariant: the links it knows are those in the lobby and those of its state.
 #[derive(Debug)]
 pub struct Zab {
     settings: Settings,
     history: History,
+    election: Election,
+    lobby: Lobby,
+    state: State,
+    /// What the last [`Effect::Become`] said.
     role: Role,
+    /// The epoch that the election was told of.
+    settled: Option<u32>,
+    /// Why this server looks for a leader, or did last.
+    reason: &'static str,
+    log_is_stuck: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Not begun yet.
+    New,
+    /// An election is under way.
+    Looking,
+    Leading(Leader),
+    Learning(Learner),
+    /// [`Effect::Halt`] was said.
+    Halted,
 }
 
 /// Who is at the other end of a link.
@@ -54,16 +87,36 @@ pub struct LinkInfo {
 
 impl Zab {
     /// A server that was just started, with what its log holds. It begins to look for a leader at
-    /// its first step. `seed` varies what servers should not all do alike.
-    pub fn new(settings: Settings, history: History, now_ms: i64, seed: u64) -> Self {
-        let _ = (now_ms, seed);
-        Self { settings, history, role: Role::Looking { planned: false } }
+    /// its first step.
+    pub fn new(settings: Settings, history: History) -> Self {
+        let election = Election::new(settings.server, settings.configuration.clone());
+        Self {
+            settings,
+            history,
+            election,
+            lobby: Lobby::default(),
+            state: State::New,
+            role: Role::Looking { planned: false },
+            settled: None,
+            reason: "it was started",
+            log_is_stuck: false,
+        }
     }
 
     /// Something has happened at `now_ms` of the monotonic clock, which never goes back. What is
     /// to be done is added to `effects`.
     pub fn step<'a>(&mut self, now_ms: i64, input: Input<'a>, effects: &mut Vec<Effect<'a>>) {
-        let _ = (now_ms, input, effects, &self.settings);
+        match self.state {
+            State::Halted => return,
+            State::New => {
+                let next = self.look(now_ms, effects);
+                self.change(now_ms, next, effects);
+            }
+            State::Looking | State::Leading(_) | State::Learning(_) => {}
+        }
+        let next = self.handle(now_ms, input, effects);
+        self.change(now_ms, next, effects);
+        self.settle(effects);
     }
 
     /// What this server is: what the last [`Effect::Become`] said.
@@ -76,19 +129,346 @@ impl Zab {
         &self.history
     }
 
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Whom this server follows or tries to follow; itself when it leads or tries to.
     pub fn leader(&self) -> Option<ServerId> {
-        None
+        match &self.state {
+            State::Leading(_) => Some(self.settings.server),
+            State::Learning(learner) => Some(learner.leader()),
+            State::New | State::Looking | State::Halted => None,
+        }
+    }
+
+    /// Why this server looks for a leader, or did last; for the log that people read.
+    pub fn reason(&self) -> &'static str {
+        self.reason
     }
 
     /// The links to learners that said who they are, or the one to the leader; in the order of
     /// their ids.
     pub fn links(&self) -> Vec<LinkInfo> {
-        Vec::new()
+        match &self.state {
+            State::Leading(leader) => leader.links().collect(),
+            State::Learning(learner) => learner.link().into_iter().collect(),
+            State::New | State::Looking | State::Halted => Vec::new(),
+        }
     }
 
     /// Who is at the other end of a link, once it is known.
     pub fn link(&self, link: LinkId) -> Option<LinkInfo> {
-        self.links().into_iter().find(|info| info.link == link)
+        match &self.state {
+            State::Leading(leader) => leader.link(link),
+            State::Learning(learner) => learner.link().filter(|info| info.link == link),
+            State::New | State::Looking | State::Halted => None,
+        }
     }
+
+    fn handle<'a>(&mut self, now_ms: i64, input: Input<'a>, effects: &mut Vec<Effect<'a>>) -> Next {
+        match input {
+            Input::Tick { log_waits_ms } => return self.tick(now_ms, log_waits_ms, effects),
+            Input::Notification { from, notification } => {
+                let decision = self.election.notification(now_ms, from, &notification, effects);
+                return self.decided(now_ms, decision, effects);
+            }
+            Input::Reachable { server, up } => {
+                let decision = self.election.reachable(now_ms, server, up, effects);
+                return self.decided(now_ms, decision, effects);
+            }
+            Input::Durable { position } => return self.durable(now_ms, position, effects),
+            Input::Accepted { link } => {
+                self.lobby.enter(link, now_ms);
+                return Next::Stay;
+            }
+            Input::Closed { link } if self.lobby.leave(link) => return Next::Stay,
+            Input::Message { link, message } if self.lobby.contains(link) => {
+                return self.greet(now_ms, link, message, effects);
+            }
+            _ => {}
+        }
+        self.with(now_ms, effects, |state, ctx| match state {
+            State::Leading(leader) => lead(leader, &input, ctx),
+            State::Learning(learner) => learn(learner, &input, ctx),
+            State::New | State::Looking | State::Halted => idle(&input, ctx),
+        })
+    }
+
+    fn tick(&mut self, now_ms: i64, log_waits_ms: i64, effects: &mut Vec<Effect<'_>>) -> Next {
+        self.log_is_stuck = log_waits_ms > self.settings.sync_ms() / 2;
+        for link in self.lobby.expired(now_ms, &self.settings) {
+            effects.push(Effect::Close { link });
+        }
+        let log_is_stuck = self.log_is_stuck;
+        if let decision @ Some(_) = self.election.tick(now_ms, log_is_stuck, effects) {
+            return self.decided(now_ms, decision, effects);
+        }
+        if self.is_deserted() {
+            return Next::Leave("those who elected this server have turned to others");
+        }
+        self.with(now_ms, effects, |state, ctx| match state {
+            State::Leading(leader) => leader.tick(log_is_stuck, ctx),
+            State::Learning(learner) => learner.tick(ctx),
+            State::New | State::Looking | State::Halted => Next::Stay,
+        })
+    }
+
+    /// Whether this server tries to lead, and a quorum does not want it any more.
+    fn is_deserted(&self) -> bool {
+        let State::Leading(leader) = &self.state else { return false };
+        leader.established().is_none() && self.election.is_deserted()
+    }
+
+    fn durable(&mut self, now_ms: i64, position: Position, effects: &mut Vec<Effect<'_>>) -> Next {
+        let epoch = self.history.durable_epoch();
+        self.history.synced(position);
+        match &mut self.state {
+            State::Leading(_) => self.with(now_ms, effects, |state, ctx| match state {
+                State::Leading(leader) => leader.durable(ctx),
+                _ => Next::Stay,
+            }),
+            // A vote holds nothing that a crash could take (B11).
+            State::Looking if self.history.durable_epoch() > epoch => self.look(now_ms, effects),
+            State::Looking => {
+                let zxid = self.history.durable_last();
+                let decision = self.election.durable(now_ms, zxid, effects);
+                self.decided(now_ms, decision, effects)
+            }
+            State::New | State::Learning(_) | State::Halted => Next::Stay,
+        }
+    }
+
+    /// Somebody who had connected says who it is. If this server does not lead, it may be about
+    /// to: others may have learned of the decision earlier.
+    fn greet(
+        &mut self,
+        now_ms: i64,
+        link: LinkId,
+        message: Message<'_>,
+        effects: &mut Vec<Effect<'_>>,
+    ) -> Next {
+        let Some(greeting) = context::Greeting::of(&message) else {
+            self.lobby.leave(link);
+            effects.push(Effect::Close { link });
+            return Next::Stay;
+        };
+        if !matches!(self.state, State::Leading(_)) {
+            let until_ms = self.lobby.greet(link, greeting, now_ms);
+            effects.push(Effect::Wake { at_ms: until_ms });
+            return Next::Stay;
+        }
+        self.lobby.leave(link);
+        self.with(now_ms, effects, |state, ctx| match state {
+            State::Leading(leader) => leader.admit(link, greeting, ctx),
+            _ => Next::Stay,
+        })
+    }
+
+    /// Looks for a leader.
+    fn look(&mut self, now_ms: i64, effects: &mut Vec<Effect<'_>>) -> Next {
+        self.state = State::Looking;
+        let own = Own {
+            zxid: self.history.durable_last(),
+            epoch: self.history.durable_epoch(),
+            fresh: self.history.is_fresh(),
+        };
+        let decision = self.election.start(now_ms, own, effects);
+        self.decided(now_ms, decision, effects)
+    }
+
+    fn decided(
+        &mut self,
+        now_ms: i64,
+        decision: Option<Decision>,
+        effects: &mut Vec<Effect<'_>>,
+    ) -> Next {
+        let Some(Decision { leader, join_as }) = decision else { return Next::Stay };
+        if leader == self.settings.server {
+            self.lead(now_ms, 0, self.settings.init_ms(), effects)
+        } else {
+            self.follow(now_ms, leader, join_as, i64::MAX, effects);
+            Next::Stay
+        }
+    }
+
+    /// Begins to lead, with those who are here already.
+    fn lead(
+        &mut self,
+        now_ms: i64,
+        newest: u32,
+        limit_ms: i64,
+        effects: &mut Vec<Effect<'_>>,
+    ) -> Next {
+        let guests = self.lobby.greeted();
+        self.with(now_ms, effects, |state, ctx| {
+            let mut leader = Leader::new(newest, limit_ms, ctx);
+            let mut next = leader.begin(ctx);
+            for (link, greeting) in guests {
+                if next == Next::Stay {
+                    next = leader.admit(link, greeting, ctx);
+                }
+            }
+            *state = State::Leading(leader);
+            next
+        })
+    }
+
+    fn follow(
+        &mut self,
+        now_ms: i64,
+        leader: ServerId,
+        member: Member,
+        give_up_ms: i64,
+        effects: &mut Vec<Effect<'_>>,
+    ) {
+        self.with(now_ms, effects, |state, ctx| {
+            *state = State::Learning(Learner::new(leader, member, give_up_ms, ctx));
+        });
+    }
+
+    /// Becomes what a role wants this server to become, and what that in turn may want.
+    fn change(&mut self, now_ms: i64, mut next: Next, effects: &mut Vec<Effect<'_>>) {
+        loop {
+            next = match next {
+                Next::Stay => return,
+                Next::Leave(reason) => {
+                    self.reason = reason;
+                    self.end_state(now_ms, false, effects);
+                    self.look(now_ms, effects)
+                }
+                Next::Follow(leader) => {
+                    self.reason = "the leader has handed over";
+                    self.end_state(now_ms, true, effects);
+                    self.follow_planned(now_ms, leader, 0, effects)
+                }
+                Next::Renew(newest) => {
+                    self.reason = "a new epoch begins";
+                    self.end_state(now_ms, true, effects);
+                    self.follow_planned(now_ms, self.settings.server, newest, effects)
+                }
+                Next::Halt(why) => {
+                    effects.push(Effect::Halt(why));
+                    self.state = State::Halted;
+                    return;
+                }
+            };
+        }
+    }
+
+    /// Follows, or leads, without an election. Not for long if it does not come to anything.
+    fn follow_planned(
+        &mut self,
+        now_ms: i64,
+        leader: ServerId,
+        newest: u32,
+        effects: &mut Vec<Effect<'_>>,
+    ) -> Next {
+        let limit_ms = self.settings.sync_ms().min(self.settings.init_ms());
+        let member = self.settings.member();
+        self.tell_election(leader, self.history.current_epoch(), member, effects);
+        if leader == self.settings.server {
+            self.lead(now_ms, newest, limit_ms, effects)
+        } else {
+            self.follow(now_ms, leader, member, now_ms + limit_ms, effects);
+            Next::Stay
+        }
+    }
+
+    fn end_state(&mut self, now_ms: i64, planned: bool, effects: &mut Vec<Effect<'_>>) {
+        let ended = std::mem::replace(&mut self.state, State::Looking);
+        self.settled = None;
+        self.with(now_ms, effects, |_, ctx| {
+            match ended {
+                State::Leading(leader) => leader.end(ctx),
+                State::Learning(learner) => learner.end(ctx),
+                State::New | State::Looking | State::Halted => {}
+            }
+            ctx.become_role(Role::Looking { planned });
+        });
+    }
+
+    /// Lets others know once this server has a leader.
+    fn settle(&mut self, effects: &mut Vec<Effect<'_>>) {
+        let (leader, epoch, member) = match &self.state {
+            State::Leading(leader) => {
+                (self.settings.server, leader.established(), Member::Participant)
+            }
+            State::Learning(learner) => (learner.leader(), learner.synced(), learner.member()),
+            State::New | State::Looking | State::Halted => return,
+        };
+        if epoch != self.settled
+            && let Some(established) = epoch
+        {
+            self.settled = epoch;
+            self.tell_election(leader, established, member, effects);
+        }
+    }
+
+    fn tell_election(
+        &mut self,
+        leader: ServerId,
+        epoch: u32,
+        member: Member,
+        effects: &mut Vec<Effect<'_>>,
+    ) {
+        let state = match member {
+            _ if leader == self.settings.server => PeerState::Leading,
+            Member::Participant => PeerState::Following,
+            Member::Observer => PeerState::Observing,
+        };
+        let vote = Vote { leader, zxid: self.history.durable_last(), epoch };
+        self.election.settle(state, vote, effects);
+    }
+
+    fn with<'a, T>(
+        &mut self,
+        now_ms: i64,
+        effects: &mut Vec<Effect<'a>>,
+        act: impl FnOnce(&mut State, &mut Context<'_, 'a>) -> T,
+    ) -> T {
+        let Self { settings, history, role, state, .. } = self;
+        act(state, &mut Context { settings, history, role, now_ms, effects })
+    }
+}
+
+/// What a leader makes of what concerns its part.
+fn lead<'a>(leader: &mut Leader, input: &Input<'a>, ctx: &mut Context<'_, 'a>) -> Next {
+    match *input {
+        Input::Message { link, message } => leader.message(link, message, ctx),
+        Input::Closed { link } => leader.closed(link),
+        Input::Progress { link } => leader.progress(link, ctx),
+        Input::Proposed { last, count } => leader.proposed(last, count, ctx),
+        Input::CaughtUp { link, upto } => leader.caught_up(link, upto, ctx),
+        Input::Confirm { ticket } => leader.confirm(ticket, ctx),
+        Input::HandOver => leader.hand_over(ctx),
+        _ => idle(input, ctx),
+    }
+}
+
+/// What a learner makes of what concerns its part.
+fn learn<'a>(learner: &mut Learner, input: &Input<'a>, ctx: &mut Context<'_, 'a>) -> Next {
+    match *input {
+        Input::Message { link, message } => learner.message(link, message, ctx),
+        Input::Closed { link } => learner.closed(link),
+        Input::Progress { link } => learner.progress(link, ctx),
+        Input::Connected { leader, link } => learner.connected(leader, link, ctx),
+        Input::ConnectFailed { leader } => learner.connect_failed(leader, ctx),
+        Input::SnapshotReceived { link, zxid } => learner.snapshot_received(link, zxid, ctx),
+        Input::SnapshotInstalled { zxid } => learner.snapshot_installed(zxid, ctx),
+        _ => idle(input, ctx),
+    }
+}
+
+/// What comes too late, or belongs to another role.
+fn idle(input: &Input<'_>, ctx: &mut Context<'_, '_>) -> Next {
+    match *input {
+        // Nobody wants it any more.
+        Input::Connected { link, .. } => ctx.close(link),
+        // It is in the log, whoever leads now.
+        Input::Proposed { last, count } => ctx.history.proposed(last, count),
+        _ => {}
+    }
+    Next::Stay
 }

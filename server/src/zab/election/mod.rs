@@ -49,8 +49,8 @@ pub struct Own {
     pub zxid: Zxid,
     /// Its current epoch.
     pub epoch: u32,
-    /// Whether it has nothing and has promised nothing: no transaction, no current epoch, and no
-    /// accepted epoch. It is new then, or has lost its disk.
+    /// Whether it has promised nothing and is in no epoch. It is new then, or has lost its disk;
+    /// what transactions it may have are a part of a history, and show that there is data.
     ///
     /// A server with a promise and nothing else took part in an ensemble's first election and has
     /// its disk; were it fresh, then a crash between the first server's entering of the first
@@ -139,7 +139,8 @@ impl Election {
 
     /// This server has no leader any more, or never had one: look for one in a new round.
     pub fn start(&mut self, now_ms: i64, own: Own, out: &mut Vec<Effect<'_>>) -> Option<Decision> {
-        self.passive &= own.fresh;
+        // Transactions of a fresh server are what it was being given when it ended.
+        self.passive = own.fresh && (self.passive || own.zxid > Zxid::ZERO);
         let initial = if !self.configuration.is_voter(self.server) {
             Vote::OBSERVER
         } else if self.passive {

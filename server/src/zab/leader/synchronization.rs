@@ -1,0 +1,141 @@
+//! Synchronization: each learner gets this server's history, and a quorum of them makes it the
+//! epoch's.
+
+use std::collections::BTreeSet;
+
+use quorate_protocol::Zxid;
+
+use super::{Leader, Phase, Stage, plan::plan};
+use crate::zab::{
+    context::{Context, Next},
+    effect::{Effect, Role},
+    message::Message,
+    types::{Features, LinkId, Member},
+};
+
+impl Leader {
+    /// A quorum has promised, and none of it has more than this server: its history contains
+    /// everything that is committed.
+    pub(super) fn synchronize_all(&mut self, ctx: &mut Context<'_, '_>) -> Next {
+        ctx.history.enter_epoch(self.epoch, ctx.effects);
+        let entered = ctx.history.appended();
+        self.begin_phase(Phase::Synchronization { entered, by: BTreeSet::new() }, ctx);
+        let promised: Vec<(LinkId, Zxid)> = self
+            .links
+            .iter()
+            .filter_map(|(id, link)| match link.stage {
+                Stage::Promised { last } => Some((*id, last)),
+                _ => None,
+            })
+            .collect();
+        for (id, last) in promised {
+            self.synchronize(id, last, ctx);
+        }
+        Next::Stay
+    }
+
+    /// Begins to bring a learner, whose last transaction is `last`, to this server's history.
+    pub(super) fn synchronize(&mut self, id: LinkId, last: Zxid, ctx: &mut Context<'_, '_>) {
+        // The whole history as long as it is the epoch's initial one; then what is committed.
+        let until = match self.phase {
+            Phase::Broadcast { .. } => ctx.history.committed(),
+            _ => ctx.history.last(),
+        };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let is_native = link.features != Features::NONE;
+        let plan = plan(ctx.history.epochs(), until, last, is_native);
+        link.enter(Stage::Streaming, ctx);
+        ctx.effects.push(Effect::Synchronize { link: id, plan, until });
+    }
+
+    /// The stream to a learner has sent everything up to `upto`. What was proposed since goes
+    /// behind it, then the mark.
+    pub(in crate::zab) fn caught_up(
+        &mut self,
+        id: LinkId,
+        upto: Zxid,
+        ctx: &mut Context<'_, '_>,
+    ) -> Next {
+        let (last, committed) = (ctx.history.last(), ctx.history.committed());
+        let Some(link) = self.links.get_mut(&id) else { return Next::Stay };
+        if link.stage != Stage::Streaming {
+            return Next::Stay;
+        }
+        let (after, features, member) = (upto, link.features, link.member);
+        link.enter(Stage::Marked, ctx);
+        link.streamed = upto;
+        link.committed = upto.max(committed);
+        if member == Member::Participant && last > upto {
+            link.proposed(last, ctx.now_ms);
+            ctx.effects.push(Effect::SendWindow { link: id, after });
+        }
+        if committed > upto {
+            let upto = committed;
+            ctx.effects.push(match member {
+                Member::Participant => {
+                    let cumulative = features.has(Features::CUMULATIVE);
+                    Effect::SendCommits { link: id, after, upto, cumulative }
+                }
+                Member::Observer => Effect::SendInforms { link: id, after, upto },
+            });
+        }
+        ctx.send(id, Message::NewLeader { epoch: self.epoch, config: b"" });
+        Next::Stay
+    }
+
+    /// A learner has the initial history of this epoch, and the epoch itself, durably.
+    pub(super) fn ack_new_leader(&mut self, id: LinkId, ctx: &mut Context<'_, '_>) -> Next {
+        let last = ctx.history.last();
+        let Some(link) = self.links.get_mut(&id) else { return Next::Stay };
+        link.enter(Stage::Acknowledged { proof: None }, ctx);
+        link.acknowledged(link.streamed, last, ctx.now_ms);
+        let (server, votes) = (link.server, link.votes);
+        match &mut self.phase {
+            Phase::Synchronization { by, .. } => {
+                if votes {
+                    by.insert(server);
+                }
+                self.advance(ctx)
+            }
+            Phase::Broadcast { .. } => {
+                self.welcome(id, ctx);
+                // What it acknowledged before counts from now on.
+                self.advance(ctx)
+            }
+            Phase::Discovery { .. } | Phase::Promise { .. } => Next::Stay,
+        }
+    }
+
+    /// A quorum has this server's history: all of it is committed.
+    pub(super) fn establish(&mut self, ctx: &mut Context<'_, '_>) -> Next {
+        self.begin_phase(Phase::Broadcast { draining: None }, ctx);
+        self.next_check_ms = ctx.now_ms + ctx.settings.tick_ms;
+        ctx.commit(ctx.history.last());
+        ctx.become_role(Role::Leading { epoch: self.epoch });
+        for id in self.links_where(|link| matches!(link.stage, Stage::Acknowledged { .. })) {
+            self.welcome(id, ctx);
+        }
+        Next::Stay
+    }
+
+    /// Tells a learner that has the epoch's history that it may serve clients.
+    fn welcome(&mut self, id: LinkId, ctx: &mut Context<'_, '_>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if link.member == Member::Observer && ctx.settings.configuration.is_voter(link.server) {
+            // A voter that has lost its disk, and its promises with it: it may have helped to
+            // establish a later epoch. Before it votes again, a quorum without it has to
+            // confirm that there is none.
+            link.stage = Stage::Acknowledged { proof: Some(self.rounds.ask()) };
+            self.begin_round_if_due(ctx);
+        } else {
+            self.release(id, ctx);
+        }
+    }
+
+    pub(super) fn release(&mut self, id: LinkId, ctx: &mut Context<'_, '_>) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.enter(Stage::Synced, ctx);
+            ctx.send(id, Message::UpToDate);
+        }
+    }
+}
