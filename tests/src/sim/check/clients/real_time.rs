@@ -1,0 +1,45 @@
+use std::collections::BTreeMap;
+
+use quorate_protocol::{OpCode, SessionId, Zxid};
+
+use super::may_be_unlogged;
+use crate::{
+    Op,
+    sim::{check::Broken, history::Call},
+};
+
+/// A write takes effect between its request and its answer: it comes behind every write that was
+/// answered before it was asked for. What a session reads after a sync holds every write that was
+/// answered before that sync was asked for.
+pub(super) fn check(
+    synced: &mut BTreeMap<SessionId, Zxid>,
+    session: SessionId,
+    call: Option<&Call>,
+    zxid: Zxid,
+    error: i32,
+) -> Result<(), Broken> {
+    let synced = synced.entry(session).or_default();
+    if let Some(call) = call {
+        // A refusal without a transaction shows the state it was decided on.
+        let has_own = call.is_write() && !may_be_unlogged(error);
+        if has_own && zxid <= call.answered_before {
+            return Err(Broken::new(
+                "RealTime",
+                format!(
+                    "{:?} got {zxid}, and {} had been answered before it was asked for",
+                    call.op, call.answered_before
+                ),
+            ));
+        }
+        if matches!(call.op, Op::Path(OpCode::Sync, _)) {
+            *synced = (*synced).max(call.answered_before);
+        }
+    }
+    if zxid < *synced {
+        return Err(Broken::new(
+            "SyncedRead",
+            format!("session {session} is shown {zxid} after a sync behind {synced}"),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Goes through everything that was delivered, in its order.
+
+use std::{collections::BTreeMap, iter};
+
+use quorate_protocol::{Decode, OpCode, SessionId, Zxid};
+use quorate_server::txn::{Txn, TxnRecord};
+
+use super::{acknowledged, ephemerals, linearizability, watch_order};
+use crate::{
+    Op,
+    sim::{
+        check::Broken,
+        history::History,
+        model::{Changed, Context, Model},
+    },
+};
+
+/// A transaction that was delivered: header, record and digest.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// Its zxid.
+    pub zxid: Zxid,
+    /// Its bytes.
+    pub txn: Vec<u8>,
+}
+
+/// What replaying finds out for the checks that come behind it.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    /// What each transaction changed, in order.
+    pub(super) changes: Vec<(Zxid, Vec<Changed>)>,
+    /// Which transaction each call has become.
+    pub(super) applied: BTreeMap<usize, Zxid>,
+    /// What each `setWatches` had to tell at once.
+    pub(super) missed: BTreeMap<usize, Vec<(i32, String)>>,
+    /// Which transaction ended each session.
+    pub(super) ended: BTreeMap<SessionId, Zxid>,
+}
+
+/// Checks a whole history against what was delivered; returns the state it ends in.
+pub fn check(history: &History, delivered: &[Delivered]) -> Result<Model, Broken> {
+    let mut model = Model::default();
+    let mut replayed = Replayed::default();
+    let mut reads = linearizability::Reads::of(history);
+    reads.compare(history, &model, Zxid::ZERO, &mut replayed)?;
+    for one in delivered {
+        let record = TxnRecord::from_bytes(&one.txn).expect("it was applied, so it is whole");
+        let changes = step(history, &mut model, &mut replayed, &record)?;
+        replayed.changes.push((one.zxid, changes));
+        reads.compare(history, &model, one.zxid, &mut replayed)?;
+    }
+    reads.none_left(history)?;
+    acknowledged::check(history, &replayed)?;
+    watch_order::check(history, &replayed)?;
+    Ok(model)
+}
+
+fn step(
+    history: &History,
+    model: &mut Model,
+    replayed: &mut Replayed,
+    record: &TxnRecord<'_>,
+) -> Result<Vec<Changed>, Broken> {
+    let header = &record.header;
+    let (session, zxid) = (header.client_id, header.zxid);
+    let mut changes = Vec::new();
+    match &record.txn {
+        Txn::CreateSession { .. } => {
+            model.open_session(session);
+            return Ok(changes);
+        }
+        Txn::CloseSession(close) => {
+            let paths: Vec<_> = close.paths().map(String::from).collect();
+            ephemerals::check(model, session, zxid, &paths)?;
+            model.close_session(session, zxid, &paths, &mut changes);
+            replayed.ended.entry(session).or_insert(zxid);
+            // The server may have ended it by itself.
+            if let Some(call) = history.call_of(session, header.cxid)
+                && history.calls[call].op == Op::Plain(OpCode::CloseSession)
+            {
+                replayed.applied.insert(call, zxid);
+            }
+            return Ok(changes);
+        }
+        _ => {}
+    }
+    let call = history.call_of(session, header.cxid).ok_or_else(|| {
+        Broken::new(
+            "Integrity",
+            format!("{zxid} is of call {} of session {session}, who made none", header.cxid),
+        )
+    })?;
+    if let Some(before) = replayed.applied.insert(call, zxid) {
+        return Err(Broken::new(
+            "ExactlyOnce",
+            format!("{:?} was executed as {before} and as {zxid}", history.calls[call].op),
+        ));
+    }
+    let context = Context { session, zxid, time_ms: header.time_ms };
+    let outcome = model.write(&history.calls[call].op, &context, &mut changes);
+    linearizability::compare_write(&history.calls[call], record, &outcome)?;
+    Ok(changes)
+}
+
+impl Replayed {
+    /// What was changed behind `after`, up to `upto`.
+    pub(super) fn between(
+        &self,
+        after: Zxid,
+        upto: Zxid,
+    ) -> impl Iterator<Item = (Zxid, &Changed)> {
+        let first = self.changes.partition_point(|(zxid, _)| *zxid <= after);
+        let these = self.changes[first..].iter().take_while(move |(zxid, _)| *zxid <= upto);
+        these.flat_map(|(zxid, changes)| iter::repeat(*zxid).zip(changes))
+    }
+}

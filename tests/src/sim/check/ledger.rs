@@ -1,0 +1,219 @@
+//! What the servers of a run have in their logs and trees, as far as anybody has seen.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hasher},
+};
+
+use quorate_protocol::Zxid;
+
+/// A server, numbered from 0.
+pub type Server = usize;
+
+/// What a server is, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// It has no leader, or does not run.
+    #[default]
+    Looking,
+    /// It leads an epoch that a quorum has joined.
+    Leading {
+        /// The epoch.
+        epoch: u32,
+    },
+    /// It is synchronized with a leader and serves clients.
+    Following {
+        /// The leader.
+        leader: Server,
+        /// Its epoch.
+        epoch: u32,
+    },
+}
+
+/// A transaction's place and the hash of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Its zxid.
+    pub zxid: Zxid,
+    /// The hash of header, record and digest.
+    pub hash: u64,
+}
+
+impl Entry {
+    /// The entry of a transaction.
+    pub fn of(zxid: Zxid, txn: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(txn);
+        Self { zxid, hash: hasher.finish() }
+    }
+}
+
+/// Something that was seen of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Seen {
+    /// A process has begun; this is what it found on its disk.
+    Started {
+        server: Server,
+        /// The log, from the oldest transaction that is still there.
+        log: Vec<Entry>,
+        /// Where the log begins: everything up to there is in a checkpoint only.
+        floor: Zxid,
+        /// What the tree holds.
+        applied: Zxid,
+        accepted_epoch: u32,
+        current_epoch: u32,
+        /// The disk is not what the last process left: somebody damaged, emptied or replaced it.
+        is_damaged: bool,
+    },
+    /// The process has ended, in whatever way.
+    Ended { server: Server },
+    /// The role is another one.
+    Became { server: Server, role: Role },
+    /// Promises that are durable.
+    Promised { server: Server, accepted_epoch: u32, current_epoch: u32 },
+    /// A transaction is durable in the log.
+    Logged { server: Server, entry: Entry },
+    /// What was above has gone from the log.
+    Truncated { server: Server, to: Zxid },
+    /// Log and tree begin anew with a snapshot of everything up to there.
+    Installed { server: Server, zxid: Zxid },
+    /// A transaction from its log has reached the tree.
+    Delivered { server: Server, entry: Entry },
+    /// What the tree is now; follows every change of it.
+    State { server: Server, applied: Zxid, digest: u64 },
+}
+
+/// What is known of a server.
+#[derive(Debug, Clone, Default)]
+pub struct Replica {
+    /// Its log, as far as it is durable, from the first transaction behind `floor`.
+    pub log: Vec<Entry>,
+    /// Everything up to there is in a snapshot or checkpoint instead.
+    pub floor: Zxid,
+    /// How many of all delivered transactions its tree holds.
+    pub delivered: usize,
+    /// The last of them.
+    pub applied: Zxid,
+    /// What it is.
+    pub role: Role,
+    /// Whom it will not follow any more: leaders of lower epochs.
+    pub accepted_epoch: u32,
+    /// The epoch whose initial history it has.
+    pub current_epoch: u32,
+}
+
+impl Replica {
+    /// The last transaction it has.
+    pub fn last(&self) -> Zxid {
+        self.log.last().map_or(self.floor, |entry| entry.zxid)
+    }
+
+    /// Whether it has this transaction.
+    pub fn has(&self, entry: Entry) -> bool {
+        entry.zxid <= self.floor
+            || self
+                .log
+                .binary_search_by_key(&entry.zxid, |logged| logged.zxid)
+                .is_ok_and(|at| self.log[at] == entry)
+    }
+}
+
+/// A leader whose epoch a quorum has joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Established {
+    /// The leader.
+    pub server: Server,
+    /// The last transaction of its initial history.
+    pub last: Zxid,
+}
+
+/// Everything that was seen so far. The checks look at it as it was before the event they are
+/// shown.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Which servers vote.
+    pub participants: Vec<Server>,
+    /// The servers.
+    pub replicas: Vec<Replica>,
+    /// All transactions that any server has delivered, in order.
+    pub delivered: Vec<Entry>,
+    /// All leaders there were, by epoch.
+    pub leaders: BTreeMap<u32, Established>,
+}
+
+impl Ledger {
+    /// Of so many servers, of which the first ones vote.
+    pub fn new(servers: usize, participants: usize) -> Self {
+        Self {
+            participants: (0..participants).collect(),
+            replicas: vec![Replica::default(); servers],
+            ..Self::default()
+        }
+    }
+
+    /// How many delivered transactions there are up to `zxid`.
+    pub fn delivered_upto(&self, zxid: Zxid) -> usize {
+        self.delivered.partition_point(|entry| entry.zxid <= zxid)
+    }
+
+    /// Takes note of an event.
+    pub fn note(&mut self, seen: &Seen) {
+        match seen {
+            Seen::Started {
+                server,
+                log,
+                floor,
+                applied,
+                accepted_epoch,
+                current_epoch,
+                is_damaged: _,
+            } => {
+                self.replicas[*server] = Replica {
+                    log: log.clone(),
+                    floor: *floor,
+                    delivered: self.delivered_upto(*applied),
+                    applied: *applied,
+                    role: Role::Looking,
+                    accepted_epoch: *accepted_epoch,
+                    current_epoch: *current_epoch,
+                };
+            }
+            Seen::Ended { server } => self.replicas[*server].role = Role::Looking,
+            Seen::Became { server, role } => {
+                let replica = &mut self.replicas[*server];
+                replica.role = *role;
+                if let Role::Leading { epoch } = *role {
+                    let established = Established { server: *server, last: replica.last() };
+                    self.leaders.entry(epoch).or_insert(established);
+                }
+            }
+            Seen::Promised { server, accepted_epoch, current_epoch } => {
+                let replica = &mut self.replicas[*server];
+                replica.accepted_epoch = *accepted_epoch;
+                replica.current_epoch = *current_epoch;
+            }
+            Seen::Logged { server, entry } => self.replicas[*server].log.push(*entry),
+            Seen::Truncated { server, to } => {
+                let log = &mut self.replicas[*server].log;
+                log.truncate(log.partition_point(|entry| entry.zxid <= *to));
+            }
+            Seen::Installed { server, zxid } => {
+                let delivered = self.delivered_upto(*zxid);
+                let replica = &mut self.replicas[*server];
+                replica.log.clear();
+                replica.floor = *zxid;
+                replica.applied = *zxid;
+                replica.delivered = delivered;
+            }
+            Seen::Delivered { server, entry } => {
+                let replica = &mut self.replicas[*server];
+                if replica.delivered == self.delivered.len() {
+                    self.delivered.push(*entry);
+                }
+                replica.delivered += 1;
+                replica.applied = entry.zxid;
+            }
+            Seen::State { .. } => {}
+        }
+    }
+}

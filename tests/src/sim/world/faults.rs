@@ -1,0 +1,393 @@
+//! What goes wrong, done to the world.
+
+use super::{Event, Health, World, servers::Ending};
+use crate::sim::{
+    check::{Broken, Replica, Role},
+    nemesis::Fault,
+    network::Host,
+    queue::{MILLI, Micros},
+    server::Input,
+};
+
+/// Longer than anybody waits for a disk.
+const STUCK: Micros = 3000 * MILLI;
+
+/// What makes up for a fault.
+#[derive(Debug)]
+pub(super) enum Remedy {
+    /// These ways are free again, as far as this fault goes.
+    Unblock(Vec<(Host, Host)>),
+    /// A disk is as fast as usual.
+    Speed(usize),
+    /// There is room on a disk.
+    Room(usize),
+    /// Nothing is lost any more on the ways from and to this server.
+    Loss(usize, f64),
+}
+
+impl World {
+    /// Plans the next fault.
+    pub(super) fn plan_strike(&mut self) {
+        let Some((pause, _)) = self.plan.menace.next(&mut self.random) else { return };
+        self.queue.add(self.now + pause, Event::Strike { era: self.era });
+    }
+
+    /// Something goes wrong.
+    pub(super) fn strike(&mut self) -> Result<(), Broken> {
+        let Some((_, fault)) = self.plan.menace.next(&mut self.random) else { return Ok(()) };
+        let server = self.victim();
+        self.hit(fault, server)
+    }
+
+    /// Who is hit: often the leader.
+    fn victim(&mut self) -> usize {
+        let chance = self.plan.menace.at_leader;
+        match self.leader() {
+            Some(leader) if self.random.chance(chance) => leader,
+            _ => self.random.below(self.machines.len()),
+        }
+    }
+
+    /// This goes wrong, at this server if it is one server's.
+    pub fn hit(&mut self, fault: Fault, server: usize) -> Result<(), Broken> {
+        self.note(&(fault, server));
+        let lasting = self.random.duration(self.plan.menace.lasting);
+        let happened = match fault {
+            Fault::Kill => self.kill(server)?,
+            Fault::PowerCut => self.cut_power(server)?,
+            Fault::PowerCutOfAll => self.cut_power_of_all()?,
+            Fault::PowerCutWhileWriting => {
+                let after = self.random.below(30) as u64;
+                self.machines[server].disk.arm_power_cut(after);
+                true
+            }
+            Fault::Stop => {
+                self.step(server, Input::Stop)?;
+                true
+            }
+            Fault::HandOver => {
+                let leader = self.leader();
+                leader.map_or(Ok(()), |leader| self.step(leader, Input::HandOver))?;
+                leader.is_some()
+            }
+            Fault::Pause => {
+                self.pause(server);
+                let boot = self.machines[server].boot;
+                self.queue.add(self.now + lasting, Event::Resume { server, boot });
+                true
+            }
+            Fault::Isolation => self.block(self.around(|a, b| a == server || b == server), lasting),
+            Fault::Split => {
+                let side = self.sides();
+                self.block(self.around(|a, b| side[a] != side[b]), lasting)
+            }
+            Fault::Ring => self.ring(lasting),
+            Fault::Bridge => {
+                let side = self.sides();
+                let pairs = self.around(|a, b| side[a] != side[b] && a != server && b != server);
+                self.block(pairs, lasting)
+            }
+            Fault::LinkDown => {
+                let other = self.other(server);
+                let pairs = vec![(Host(server), Host(other)), (Host(other), Host(server))];
+                self.block(pairs, lasting)
+            }
+            Fault::OneWay => self.one_way(server, lasting),
+            Fault::Swizzle => self.swizzle(lasting),
+            Fault::Cut => self.cut_some(0.3),
+            Fault::HalfOpen => self.half_open(server),
+            Fault::ClientsCutOff => self.cut_clients_off(server, lasting),
+            Fault::SlowDisk => {
+                self.machines[server].sync = self.random.duration(100 * MILLI) + MILLI;
+                self.lift_later(lasting, Remedy::Speed(server));
+                true
+            }
+            Fault::StuckDisk => {
+                self.machines[server].sync = STUCK;
+                self.lift_later(lasting, Remedy::Speed(server));
+                true
+            }
+            Fault::DiskError => {
+                let after = self.random.below(30) as u64;
+                self.machines[server].disk.arm_error(after);
+                true
+            }
+            Fault::DiskFull => {
+                self.machines[server].disk.set_full(true);
+                self.lift_later(lasting, Remedy::Room(server));
+                true
+            }
+            Fault::Damage => self.damage(server),
+            Fault::Wipe => self.wipe(server)?,
+            Fault::RollBack => self.roll_back(server)?,
+        };
+        if happened {
+            self.coverage.count(fault.name());
+        }
+        Ok(())
+    }
+
+    fn lift_later(&mut self, lasting: Micros, remedy: Remedy) {
+        self.queue.add(self.now + lasting, Event::Lift { era: self.era, remedy });
+    }
+
+    pub(super) fn lift(&mut self, remedy: Remedy) {
+        match remedy {
+            Remedy::Unblock(ways) => {
+                for (from, to) in ways {
+                    self.change_block(from, to, false);
+                }
+                self.after_unblocking();
+            }
+            Remedy::Speed(server) => {
+                let machine = &mut self.machines[server];
+                machine.sync = machine.usual_sync;
+            }
+            Remedy::Room(server) => self.machines[server].disk.disarm(),
+            Remedy::Loss(server, loss) => {
+                for other in (0..self.machines.len()).filter(|&other| other != server) {
+                    self.paths.path_mut(Host(server), Host(other)).loss = loss;
+                    self.paths.path_mut(Host(other), Host(server)).loss = loss;
+                }
+            }
+        }
+    }
+
+    // Processes and machines.
+
+    fn kill(&mut self, server: usize) -> Result<bool, Broken> {
+        if self.machines[server].process.is_none() {
+            return Ok(false);
+        }
+        self.machines[server].disk.let_go();
+        self.end(server, Ending::Process)?;
+        self.start_soon(server);
+        Ok(true)
+    }
+
+    fn cut_power(&mut self, server: usize) -> Result<bool, Broken> {
+        if self.machines[server].process.is_none() {
+            return Ok(false);
+        }
+        self.machines[server].disk.cut_power(&mut self.random);
+        self.end(server, Ending::Power)?;
+        self.start_soon(server);
+        Ok(true)
+    }
+
+    fn cut_power_of_all(&mut self) -> Result<bool, Broken> {
+        for server in 0..self.machines.len() {
+            self.cut_power(server)?;
+        }
+        Ok(true)
+    }
+
+    // The network.
+
+    /// The ways between servers, in both directions, that are to be blocked.
+    fn around(&self, is_blocked: impl Fn(usize, usize) -> bool) -> Vec<(Host, Host)> {
+        let servers = self.machines.len();
+        let all = (0..servers).flat_map(|a| (0..servers).map(move |b| (a, b)));
+        let blocked = all.filter(|&(a, b)| a != b && is_blocked(a, b));
+        blocked.map(|(a, b)| (Host(a), Host(b))).collect()
+    }
+
+    fn sides(&mut self) -> Vec<bool> {
+        (0..self.machines.len()).map(|_| self.random.chance(0.5)).collect()
+    }
+
+    fn other(&mut self, server: usize) -> usize {
+        let others = self.machines.len() - 1;
+        (server + 1 + self.random.below(others)) % self.machines.len()
+    }
+
+    fn ring(&mut self, lasting: Micros) -> bool {
+        let mut order: Vec<_> = (0..self.machines.len()).collect();
+        self.random.shuffle(&mut order);
+        let servers = order.len();
+        let place = |server| order.iter().position(|&other| other == server).unwrap_or_default();
+        let is_far = |a: usize, b: usize| {
+            let steps = place(a).abs_diff(place(b));
+            steps.min(servers - steps) > servers / 4
+        };
+        let ways = self.around(is_far);
+        self.block(ways, lasting)
+    }
+
+    fn one_way(&mut self, server: usize, lasting: Micros) -> bool {
+        let other = self.other(server);
+        let ways = match self.random.below(3) {
+            0 => self.around(|_, to| to == server),
+            1 => self.around(|from, _| from == server),
+            _ => vec![(Host(server), Host(other))],
+        };
+        self.block(ways, lasting)
+    }
+
+    fn cut_clients_off(&mut self, server: usize, lasting: Micros) -> bool {
+        let clients = self.machines.len()..self.paths.hosts();
+        let one_way = self.random.chance(0.3);
+        let mut ways: Vec<_> = clients.clone().map(|client| (Host(server), Host(client))).collect();
+        if !one_way {
+            ways.extend(clients.map(|client| (Host(client), Host(server))));
+        }
+        self.block(ways, lasting)
+    }
+
+    fn block(&mut self, ways: Vec<(Host, Host)>, lasting: Micros) -> bool {
+        for &(from, to) in &ways {
+            self.change_block(from, to, true);
+        }
+        // Nobody notices before nothing has come for a while.
+        self.notices.look(&mut self.paths, self.now, 500 * MILLI, |_| true);
+        self.lift_later(lasting, Remedy::Unblock(ways));
+        true
+    }
+
+    fn change_block(&mut self, from: Host, to: Host, more: bool) {
+        let blocks = &mut self.blocks[from.0 * self.paths.hosts() + to.0];
+        *blocks = if more { *blocks + 1 } else { blocks.saturating_sub(1) };
+        self.paths.path_mut(from, to).is_blocked = *blocks > 0;
+    }
+
+    pub(super) fn after_unblocking(&mut self) {
+        self.streams.unblock(&mut self.paths, self.now);
+        self.notices.look(&mut self.paths, self.now, 20 * MILLI, |_| true);
+    }
+
+    /// Clogs the links of some servers one by one; they are freed in another order.
+    fn swizzle(&mut self, lasting: Micros) -> bool {
+        let servers = self.machines.len();
+        for server in 0..servers {
+            if self.random.chance(0.5) {
+                let until = self.now + self.random.duration(lasting);
+                for other in (0..servers).filter(|&other| other != server) {
+                    for (from, to) in [(server, other), (other, server)] {
+                        self.paths.path_mut(Host(from), Host(to)).clogged_until = until;
+                    }
+                }
+            }
+        }
+        if self.random.chance(0.3) {
+            let server = self.random.below(servers);
+            let usual = self.plan.path.loss;
+            self.lift(Remedy::Loss(server, 0.3));
+            self.lift_later(lasting, Remedy::Loss(server, usual));
+        }
+        true
+    }
+
+    fn cut_some(&mut self, part: f64) -> bool {
+        for (stream, _) in self.streams.established() {
+            if self.random.chance(part) {
+                self.streams.cut(&mut self.paths, self.now, stream, [true, true]);
+            }
+        }
+        true
+    }
+
+    fn half_open(&mut self, server: usize) -> bool {
+        let all = self.streams.established();
+        let its: Vec<_> = all.iter().filter(|(_, ends)| ends.contains(&Host(server))).collect();
+        if its.is_empty() {
+            return false;
+        }
+        let (stream, _) = **self.random.pick(&its);
+        let told = if self.random.chance(0.5) { [true, false] } else { [false, true] };
+        self.streams.cut(&mut self.paths, self.now, stream, told);
+        true
+    }
+
+    // Disks.
+
+    fn replica(&self, server: usize) -> &Replica {
+        &self.checker.ledger().replicas[server]
+    }
+
+    /// The voters that could not be relied on if this server's disk were lost, too.
+    fn is_spare(&self, server: usize) -> bool {
+        if server >= self.plan.participants {
+            return true;
+        }
+        let is_bad = |voter: usize| {
+            voter == server
+                || self.machines[voter].health != Health::Good
+                || self.replica(voter).current_epoch == 0
+        };
+        let bad = (0..self.plan.participants).filter(|&voter| is_bad(voter)).count();
+        bad <= self.plan.minority()
+    }
+
+    fn damage(&mut self, server: usize) -> bool {
+        if !self.is_spare(server) {
+            return false;
+        }
+        let damage = self.machines[server].disk.damage(&mut self.random);
+        self.note(&damage);
+        damage.is_some()
+    }
+
+    /// Gives a server an empty disk, if enough others have everything.
+    fn wipe(&mut self, server: usize) -> Result<bool, Broken> {
+        if !self.is_spare(server) || self.replica(server).current_epoch == 0 {
+            return Ok(false);
+        }
+        self.end(server, Ending::Power)?;
+        let machine = &mut self.machines[server];
+        machine.disk.wipe();
+        machine.health = Health::Replaced;
+        self.start_soon(server);
+        Ok(true)
+    }
+
+    /// What does not start is replaced by an empty disk as soon as that does no harm.
+    pub(super) fn replace_refused(&mut self, server: usize) {
+        if self.is_spare(server) {
+            let machine = &mut self.machines[server];
+            machine.disk.wipe();
+            machine.health = Health::Replaced;
+        }
+    }
+
+    /// Gives a server an old copy of its disk, or makes one for the next time.
+    ///
+    /// Nobody can tell such a disk from the right one, so a majority of the others must have
+    /// everything that it forgets, and it must not forget a promise.
+    fn roll_back(&mut self, server: usize) -> Result<bool, Broken> {
+        let replica = self.replica(server).clone();
+        let promises = (replica.accepted_epoch, replica.current_epoch);
+        let machine = &mut self.machines[server];
+        let may = machine.remembered == Some(promises) && machine.health == Health::Good;
+        if !may || replica.role == Role::Looking || !self.is_dispensable(server) {
+            let machine = &mut self.machines[server];
+            machine.disk.remember();
+            machine.remembered = Some(promises);
+            return Ok(false);
+        }
+        self.end(server, Ending::Power)?;
+        let machine = &mut self.machines[server];
+        machine.remembered = None;
+        if machine.disk.roll_back() {
+            machine.health = Health::Replaced;
+        }
+        self.start_soon(server);
+        Ok(true)
+    }
+
+    /// Whether everything this voter has is at a majority without it.
+    fn is_dispensable(&self, server: usize) -> bool {
+        let participants = self.plan.participants;
+        if server >= participants {
+            return true;
+        }
+        let Some(&last) = self.replica(server).log.last() else { return false };
+        let others = (0..participants).filter(|&other| other != server);
+        let have = others.filter(|&other| {
+            let (own, other_) = (self.replica(server), self.replica(other));
+            self.machines[other].health == Health::Good
+                && other_.has(last)
+                && other_.current_epoch >= own.current_epoch
+        });
+        have.count() > participants / 2 && self.is_spare(server)
+    }
+}
