@@ -132,15 +132,12 @@ impl Election {
     pub(super) fn decide(&mut self, now_ms: i64, out: &mut Vec<Effect<'_>>) -> Option<Decision> {
         let Activity::Looking(looking) = &self.activity else { return None };
         let mut looking = *looking;
-        let found = if self.log_is_stuck {
-            None
-        } else if let Some((vote, round)) = self.established() {
-            Some((vote, round))
-        } else {
-            self.elected(now_ms, &mut looking)
-        };
-        if let Some((vote, round)) = found {
-            return Some(self.conclude(vote, round));
+        if self.log_is_stuck {
+            looking.finalize_at_ms = None;
+        } else if let Some((vote, round)) =
+            self.established().or_else(|| self.elected(now_ms, &mut looking))
+        {
+            return Some(self.conclude(vote, round, out));
         }
         let wake_at_ms = looking.finalize_at_ms.into_iter().fold(looking.resend_at_ms, i64::min);
         if looking.wake_at_ms.replace(wake_at_ms) != Some(wake_at_ms) {
@@ -198,7 +195,7 @@ impl Election {
         })
     }
 
-    fn conclude(&mut self, vote: Vote, round: i64) -> Decision {
+    fn conclude(&mut self, vote: Vote, round: i64, out: &mut Vec<Effect<'_>>) -> Decision {
         let leader = vote.leader;
         let votes = self.configuration.is_voter(self.server) && !self.passive;
         let (state, join_as) = match (leader == self.server, votes) {
@@ -208,6 +205,10 @@ impl Election {
         };
         self.round = round;
         self.become_settled(state, vote);
+        if state != PeerState::Observing {
+            // Some may wait for a vote that another has had already.
+            self.broadcast(out);
+        }
         Decision { leader, join_as }
     }
 

@@ -11,7 +11,7 @@
 //! - The time between repetitions begins anew when something was learned, and stays short.
 //! - One ballot counts for each server: its last one. A server that cannot be reached has none.
 //! - Who votes for less in the same round is answered, for it has missed something.
-//! - Who asked while this server was not established yet is told when it is.
+//! - Who has decided says so, and says it again to those who asked when its leader is established.
 //! - A server without any history ([`Own::fresh`]) that meets data does not vote.
 //!
 //! Driven by [`Zab`](super::Zab): [`Election::start`], then everything that happens, until a
@@ -23,6 +23,9 @@ mod ballots;
 mod looking;
 mod vote;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;
 
 pub use vote::{Notification, PeerState, Vote};
 
