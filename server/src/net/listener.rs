@@ -41,17 +41,7 @@ pub fn bind(address: ClientAddress, backlog: Option<u32>) -> anyhow::Result<TcpL
     let backlog = backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(i32::MAX));
     let socket = match address {
         ClientAddress::One(address) => listen(address, backlog),
-        // One socket for both families; a machine without IPv6 has only the other.
-        ClientAddress::All(port) => {
-            listen((Ipv6Addr::UNSPECIFIED, port).into(), backlog).or_else(|error| {
-                let no_v6 = error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error());
-                if no_v6 {
-                    listen((Ipv4Addr::UNSPECIFIED, port).into(), backlog)
-                } else {
-                    Err(error)
-                }
-            })
-        }
+        ClientAddress::All(port) => listen_on_all(port, backlog),
     };
     let socket = socket.with_context(|| {
         format!("listen for clients on {address} (is another server running there?)")
@@ -59,6 +49,19 @@ pub fn bind(address: ClientAddress, backlog: Option<u32>) -> anyhow::Result<TcpL
     TcpListener::from_std(socket.into()).context("register the listening socket")
 }
 
+/// A socket that listens on all interfaces: one for both families. A machine without IPv6 has
+/// only the other.
+fn listen_on_all(port: u16, backlog: i32) -> io::Result<Socket> {
+    listen((Ipv6Addr::UNSPECIFIED, port).into(), backlog).or_else(|error| {
+        if error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) {
+            listen((Ipv4Addr::UNSPECIFIED, port).into(), backlog)
+        } else {
+            Err(error)
+        }
+    })
+}
+
+/// A socket that listens there.
 fn listen(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -82,7 +85,7 @@ pub async fn accept(
     for (number, thread) in (1..).zip(threads.iter().cycle()) {
         let (stream, remote) = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = next_client(&listener) => accepted,
+            accepted = next_connection(&listener) => accepted,
         };
         let id = ConnId(number);
         let span = info_span!("client", conn = id.0, %remote, session = field::Empty);
@@ -91,19 +94,19 @@ pub async fn accept(
     }
 }
 
-/// Waits for a client; its socket belongs to no runtime yet.
-async fn next_client(listener: &TcpListener) -> (std::net::TcpStream, SocketAddr) {
+/// Waits for somebody to connect; the socket belongs to no runtime yet.
+async fn next_connection(listener: &TcpListener) -> (std::net::TcpStream, SocketAddr) {
     loop {
         let accepted = listener.accept().await;
         match accepted.and_then(|(stream, remote)| Ok((stream.into_std()?, remote))) {
-            // A dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d.
+            // A dual-stack socket shows IPv4 addresses as ::ffff:a.b.c.d.
             Ok((stream, remote)) => {
                 return (stream, SocketAddr::new(remote.ip().to_canonical(), remote.port()));
             }
-            // A client that gave up before it was accepted says nothing about the next one.
+            // One that gave up before it was accepted says nothing about the next one.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                warn!(%error, "cannot accept a client; is the limit on open files too low?");
+                warn!(%error, "cannot accept a connection; is the limit on open files too low?");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }

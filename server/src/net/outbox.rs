@@ -1,4 +1,4 @@
-//! What waits to be sent to one client.
+//! What waits to be sent on one connection, to a client or to another server.
 //!
 //! The pipeline appends replies and events here; the connection's task takes all of it at once and
 //! writes it to the socket. Events are appended while the tree is locked for writing, so a task
@@ -10,12 +10,14 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf, BytesMut};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::{net::TcpStream, sync::Notify};
 
-/// Bytes that may wait for a client. One that lets more come, because it watches or asks for more
-/// than it reads, is cut off. A single reply may be of any size.
+/// Bytes that may wait, unless set otherwise. Who lets more come, because it watches or asks for
+/// more than it reads, is cut off. A single reply may be of any size.
 const BYTES_MAX: usize = 64 << 20;
+/// Bytes that may wait before a stream is held up.
+const STREAM_MAX: usize = 256 << 10;
 /// A buffer that has grown beyond this, for a large request or reply, is not kept once it is empty.
 pub(super) const BUFFER_KEPT: usize = 512 << 10;
 
@@ -48,15 +50,35 @@ impl Waiting {
 }
 
 /// The queue from the pipeline to a connection's task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
     waiting: Mutex<Waiting>,
+    bytes_max: usize,
     wake: Notify,
+    /// Told when less waits.
+    room: Condvar,
     /// Where the frames go, once there is a session.
     socket: OnceLock<Arc<TcpStream>>,
 }
 
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new(BYTES_MAX)
+    }
+}
+
 impl Outbox {
+    /// An outbox that cuts off who lets more than this wait.
+    pub fn new(bytes_max: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            bytes_max,
+            wake: Notify::new(),
+            room: Condvar::new(),
+            socket: OnceLock::new(),
+        }
+    }
+
     /// Appends frames by `write`. True when the task has to be told by [`Self::wake`]: the caller
     /// does so after it has appended what else belongs to the same batch. `write` is not called
     /// once the connection is closed, or when so much waits that it is closed therefore.
@@ -66,13 +88,36 @@ impl Outbox {
         if waiting.closed {
             return false;
         }
-        if waiting.frames.len() > BYTES_MAX {
+        if waiting.frames.len() > self.bytes_max {
             waiting.close();
             waiting.end = Some(End::Now);
+            self.room.notify_all();
+            // The task may have been told long ago, and wait for the socket to take something.
+            self.wake.notify_one();
         } else {
             write(&mut waiting.frames);
         }
         !std::mem::replace(&mut waiting.told, true)
+    }
+
+    /// Appends a part of a long stream and tells the task. Blocks the thread while much waits
+    /// already, so a stream of any length is never cut off. False once the connection is to end.
+    #[must_use]
+    pub fn push(&self, part: &[u8]) -> bool {
+        let mut waiting = self.waiting.lock();
+        while waiting.frames.len() >= STREAM_MAX && !waiting.closed && waiting.end.is_none() {
+            self.room.wait(&mut waiting);
+        }
+        if waiting.closed || waiting.end.is_some() {
+            return false;
+        }
+        waiting.frames.extend_from_slice(part);
+        let told = std::mem::replace(&mut waiting.told, true);
+        drop(waiting);
+        if !told {
+            self.wake.notify_one();
+        }
+        true
     }
 
     /// Ends the connection; the task is told. True unless an end at once was decided before.
@@ -83,6 +128,7 @@ impl Outbox {
             waiting.end = Some(end);
         }
         drop(waiting);
+        self.room.notify_all();
         self.wake.notify_one();
         news
     }
@@ -95,6 +141,7 @@ impl Outbox {
     /// Drops what waits and what is to come: the connection is gone.
     pub fn close(&self) {
         self.waiting.lock().close();
+        self.room.notify_all();
     }
 
     /// Tells the task that there is something to take.
@@ -112,6 +159,7 @@ impl Outbox {
         {
             let capacity = waiting.frames.capacity();
             waiting.frames.advance(sent);
+            self.room.notify_all();
             if waiting.frames.is_empty() {
                 if capacity > BUFFER_KEPT {
                     waiting.frames = BytesMut::new();
@@ -155,6 +203,7 @@ impl Outbox {
             out.extend_from_slice(&waiting.frames);
             waiting.frames.clear();
         }
+        self.room.notify_all();
         waiting.end
     }
 }
@@ -199,6 +248,25 @@ mod tests {
         let _ = outbox.append(|out| out.resize(BYTES_MAX + 1, 0));
         assert!(!outbox.append(|_| panic!("called beyond the bound")), "told already");
         assert_eq!(outbox.ended(), Some(End::Now));
+    }
+
+    #[test]
+    fn a_stream_waits_for_room_until_the_connection_ends() {
+        let outbox = Outbox::new(1);
+        assert!(outbox.push(&vec![0; STREAM_MAX]), "not cut off, however much it is");
+        std::thread::scope(|scope| {
+            let stream = scope.spawn(|| outbox.push(b"x"));
+            let mut out = BytesMut::new();
+            while out.last() != Some(&b'x') {
+                outbox.take(&mut out);
+            }
+            assert!(stream.join().unwrap());
+            assert_eq!(out.len(), STREAM_MAX + 1);
+            assert!(outbox.push(&vec![0; STREAM_MAX]));
+            let stream = scope.spawn(|| outbox.push(b"y"));
+            outbox.close();
+            assert!(!stream.join().unwrap(), "in vain");
+        });
     }
 
     #[test]
