@@ -418,7 +418,7 @@ impl Connection {
 }
 
 /// Sends as much as the socket takes now, and tells how much that was.
-fn send(sender: &TcpStream, out: &mut BytesMut) -> io::Result<usize> {
+pub(super) fn send(sender: &TcpStream, out: &mut BytesMut) -> io::Result<usize> {
     let (before, capacity) = (out.len(), out.capacity());
     while !out.is_empty() {
         match sender.try_write(out) {

@@ -51,7 +51,7 @@ pub fn bind(address: ClientAddress, backlog: Option<u32>) -> anyhow::Result<TcpL
 
 /// A socket that listens on all interfaces: one for both families. A machine without IPv6 has
 /// only the other.
-fn listen_on_all(port: u16, backlog: i32) -> io::Result<Socket> {
+pub(super) fn listen_on_all(port: u16, backlog: i32) -> io::Result<Socket> {
     listen((Ipv6Addr::UNSPECIFIED, port).into(), backlog).or_else(|error| {
         if error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) {
             listen((Ipv4Addr::UNSPECIFIED, port).into(), backlog)
@@ -62,7 +62,7 @@ fn listen_on_all(port: u16, backlog: i32) -> io::Result<Socket> {
 }
 
 /// A socket that listens there.
-fn listen(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
+pub(super) fn listen(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -95,7 +95,7 @@ pub async fn accept(
 }
 
 /// Waits for somebody to connect; the socket belongs to no runtime yet.
-async fn next_connection(listener: &TcpListener) -> (std::net::TcpStream, SocketAddr) {
+pub(super) async fn next_connection(listener: &TcpListener) -> (std::net::TcpStream, SocketAddr) {
     loop {
         let accepted = listener.accept().await;
         match accepted.and_then(|(stream, remote)| Ok((stream.into_std()?, remote))) {

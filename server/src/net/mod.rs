@@ -10,6 +10,7 @@ mod handshake;
 pub mod listener;
 mod load;
 mod outbox;
+pub mod peers;
 mod registry;
 mod throttle;
 mod words;

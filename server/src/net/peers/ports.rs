@@ -1,0 +1,90 @@
+//! The sockets on which this server listens for others.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
+};
+
+use anyhow::Context;
+
+use crate::{
+    net::listener::{listen, listen_on_all},
+    zab::{HostPort, Server},
+};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// Listening sockets of both ports.
+#[derive(Debug)]
+pub struct Ports {
+    pub(super) election: Vec<TcpListener>,
+    pub(super) quorum: Vec<TcpListener>,
+}
+
+impl Ports {
+    /// Listens at the addresses of this server, or at the same ports of all interfaces
+    /// (`quorumListenOnAllIPs`).
+    ///
+    /// # Errors
+    /// When one of them cannot be bound; the error names it.
+    pub fn bind(server: &Server, on_all_interfaces: bool) -> anyhow::Result<Self> {
+        let bind = |addresses: &[HostPort], whom| {
+            let places: io::Result<BTreeSet<_>> =
+                addresses.iter().map(|address| Place::of(address, on_all_interfaces)).collect();
+            let places = places.with_context(|| {
+                format!("look up this server's own address for {whom} in its server line")
+            })?;
+            let bind = |place: Place| {
+                place.bind().with_context(|| {
+                    format!("listen for {whom} on {place} (is another server running there?)")
+                })
+            };
+            places.into_iter().map(bind).collect::<anyhow::Result<_>>()
+        };
+        let election = bind(&server.election, "elections")?;
+        Ok(Self { election, quorum: bind(&server.quorum, "learners")? })
+    }
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    All(u16),
+    One(SocketAddr),
+}
+
+impl Place {
+    /// Compat: of the addresses a name stands for the first one of IPv4, as Java has it.
+    fn of(address: &HostPort, on_all_interfaces: bool) -> io::Result<Self> {
+        let all = Self::All(address.port);
+        if on_all_interfaces {
+            return Ok(all);
+        }
+        let found: Vec<_> = match address.host.parse::<IpAddr>() {
+            Ok(ip) => vec![(ip, address.port).into()],
+            Err(_) => (address.host.as_str(), address.port).to_socket_addrs()?.collect(),
+        };
+        let first = found.iter().find(|found| found.is_ipv4()).or_else(|| found.first());
+        let &first = first.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(if first.ip().is_unspecified() { all } else { Self::One(first) })
+    }
+
+    fn bind(self) -> io::Result<TcpListener> {
+        Ok(match self {
+            Self::All(port) => listen_on_all(port, BACKLOG),
+            Self::One(address) => listen(address, BACKLOG),
+        }?
+        .into())
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All(port) => write!(f, "port {port} of all interfaces"),
+            Self::One(address) => address.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What connections to other servers are told at their start.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::zab::{HostPort, Server, ServerId};
+
+/// Who this server is, who the others are, and for how long one waits.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This server.
+    pub server: ServerId,
+    /// All servers of the configuration. This one is among them, unless it is to join later.
+    pub servers: BTreeMap<ServerId, Server>,
+    /// How long connecting to an address may take (`cnxTimeout`).
+    pub connect_timeout: Duration,
+    /// How long a server that connects to the election port may take to say who it is
+    /// (`quorumCnxnTimeoutMs`, else `tickTime` times `syncLimit`).
+    pub handshake_timeout: Duration,
+    /// How long a server that connects to the quorum port may take for its first packet
+    /// (`tickTime` times `initLimit`).
+    pub first_packet_timeout: Duration,
+    /// For how long the connection to a leader is tried: it may not run any more.
+    pub leader_timeout: Duration,
+    /// Length of the longest packet that is taken.
+    pub packet_max: usize,
+    /// For the tables of trees that come as snapshots.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// Where a server is reached by the election port; nowhere if it is unknown.
+    pub(super) fn election_addresses(&self, server: ServerId) -> &[HostPort] {
+        self.servers.get(&server).map_or(&[], |server| &server.election)
+    }
+
+    /// Where a server is reached by the quorum port; nowhere if it is unknown.
+    pub(super) fn quorum_addresses(&self, server: ServerId) -> &[HostPort] {
+        self.servers.get(&server).map_or(&[], |server| &server.quorum)
+    }
+}
