@@ -15,7 +15,7 @@ use quorate_server::{
     request::{Prepared, Preparer, Request, Settings},
     storage::{
         fs::{Fs as _, MemoryFs},
-        log::{Batch, Kind, Log, LogError, Options, Replay},
+        log::{Batch, Log, LogError, LogFiles, Options},
     },
     tree::Tree,
     txn::TxnRecord,
@@ -127,7 +127,7 @@ fn body_of(zxid: i64) -> [u8; 24] {
 /// Writes the transactions and answers the one file they are in.
 fn write_log(fs: &Arc<MemoryFs>, dir: &Path) -> PathBuf {
     let options = Options { segment_bytes: 16 << 10 };
-    let mut log = Log::create(fs.clone(), dir, options, 7, Zxid::ZERO).expect("an empty folder");
+    let mut log = Log::create(fs.clone(), dir, options, 7, 1, Zxid::ZERO).expect("an empty folder");
     for zxids in [1..=MARKED, MARKED + 1..=MARKED + UNMARKED] {
         let mut batch = Batch::new();
         for zxid in zxids {
@@ -147,17 +147,16 @@ fn write_log(fs: &Arc<MemoryFs>, dir: &Path) -> PathBuf {
 /// How many transactions can be read, each of which is the one that was written.
 fn read_log(fs: &Arc<MemoryFs>, dir: &Path) -> Result<i64, LogError> {
     let options = Options { segment_bytes: 16 << 10 };
-    let Some(mut replay) = Replay::open(fs.clone(), dir, options, Zxid::ZERO)? else {
+    let Some(files) = LogFiles::find(fs.clone(), dir, options)? else {
         return Ok(0);
     };
+    let log = files.replay(Zxid::ZERO)?.finish()?;
+    let mut reader = log.source().open(Zxid::ZERO).expect("it begins there");
     let mut last = 0;
-    while let Some(record) = replay.next()? {
-        if record.kind == Kind::Transaction {
-            last += 1;
-            assert_eq!((record.zxid, record.body), (Zxid(last), &body_of(last)[..]));
-        }
+    while let Some((zxid, body)) = reader.next(log.last_zxid()).expect("it was verified") {
+        last += 1;
+        assert_eq!((zxid, body), (Zxid(last), &body_of(last)[..]));
     }
-    let log = replay.finish()?;
     assert_eq!(log.last_zxid(), Zxid(last));
     Ok(last)
 }

@@ -12,7 +12,7 @@ use crate::{
         fs::{self, Fs, RealFs},
         layout::Layout,
         log,
-        recovery::{self, Recovered, Report},
+        recovery::{self, Extent, Recovered, Report},
         reserve::Reserve,
     },
 };
@@ -55,12 +55,13 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Data> {
         u64::from_le_bytes(random[at..at + 8].try_into().expect("eight bytes of sixteen"))
     });
     let recovered = recovery::open(
-        fs.clone(),
+        &fs,
         &recovery::Settings {
             layout: layout.clone(),
             log: log::Options { segment_bytes: storage.segment_bytes },
             database,
             tree_seed: seed,
+            replay: Extent::All,
         },
     )?;
     say_how_it_went(&recovered.report);

@@ -16,15 +16,12 @@ const FOLDER: &str = "quorate";
 const ZOOKEEPER_FOLDER: &str = "version-2";
 
 impl Layout {
-    /// The checkpoint's name in its folder.
-    pub(super) const CHECKPOINT: &str = "checkpoint.redb";
-
     /// The files of a server with these settings.
     pub fn new(data_dir: &Path, data_log_dir: &Path) -> Self {
         Self { data_dir: data_dir.to_owned(), data_log_dir: data_log_dir.to_owned() }
     }
 
-    /// The folder of everything but the log.
+    /// The folder of everything but the log: the checkpoints and the secret.
     pub fn data(&self) -> PathBuf {
         self.data_dir.join(FOLDER)
     }
@@ -37,11 +34,6 @@ impl Layout {
     /// The folder of the log's segments.
     pub fn log(&self) -> PathBuf {
         self.data_log().join("log")
-    }
-
-    /// The checkpoint.
-    pub fn checkpoint(&self) -> PathBuf {
-        self.data().join(Self::CHECKPOINT)
     }
 
     /// The key that session passwords are made with.

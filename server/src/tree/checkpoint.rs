@@ -148,6 +148,20 @@ impl Tree {
         }
     }
 
+    /// As [`checkpoint_begin`](Self::checkpoint_begin), but of all slots in use, for a file that
+    /// holds none of them yet.
+    ///
+    /// # Panics
+    /// When one is under way.
+    pub fn checkpoint_begin_whole(&mut self) -> CheckpointHead {
+        let slots = &self.store.slots;
+        self.changes.dirty = Bits::default();
+        for slot in (0..slots.end()).filter(|&slot| slots.is_used(slot)) {
+            self.changes.dirty.insert(slot);
+        }
+        self.checkpoint_begin()
+    }
+
     /// Images of at most `max_slots` slots as they were when the checkpoint began. Each changed
     /// slot comes once, in no particular order; nothing comes when all have.
     ///

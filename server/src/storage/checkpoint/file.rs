@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use quorate_protocol::Encode;
+use quorate_protocol::{Decode, DecodeError, Encode};
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 
 use super::backend::{Backend, Failure, Shared};
 use super::{CheckpointError, Written};
 use crate::storage::fs::Fs;
-use crate::tree::{BuildError, CheckpointHead, SlotImage, TreeBuilder};
+use crate::tree::{BuildError, CheckpointHead, SlotImage, Tree, TreeBuilder};
 
 /// Images of slots, each with the CRC-32C of slot number and image behind it.
 const NODES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("nodes");
@@ -18,7 +18,7 @@ const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta")
 /// The id of the log that the checkpoint belongs to, 8 bytes.
 pub(super) const DATABASE: &str = "database";
 /// A [`CheckpointHead`]; absent until there was a first checkpoint.
-pub(super) const HEAD: &str = "head";
+const HEAD: &str = "head";
 
 /// What redb may keep in memory: the tree itself is there already.
 const CACHE_BYTES: usize = 8 << 20;
@@ -42,9 +42,19 @@ impl Drop for OpenFile {
     }
 }
 
-/// Why the slots are not a tree.
+/// What a readable file holds.
+pub(super) enum Loaded {
+    /// No tree was written yet.
+    Nothing,
+    Tree(Box<Tree>),
+    Damage(Damage),
+}
+
+/// Why head and slots are not a tree.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Damage {
+    #[error(transparent)]
+    Head(#[from] DecodeError),
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error("slot {slot} has a wrong checksum")]
@@ -75,12 +85,18 @@ impl OpenFile {
         Ok(meta.get(name)?.map(|value| value.value().to_vec()))
     }
 
-    /// Hands all slots to the builder, in ascending order.
-    pub(super) fn read(
-        &self,
-        builder: &mut TreeBuilder,
-    ) -> Result<std::result::Result<(), Damage>> {
-        let nodes = self.redb.begin_read()?.open_table(NODES)?;
+    /// The tree, as of one moment, whatever is written meanwhile.
+    pub(super) fn load(&self, seed: u64) -> Result<Loaded> {
+        let reading = self.redb.begin_read()?;
+        let meta = reading.open_table(META)?;
+        let Some(head) = meta.get(HEAD)? else {
+            return Ok(Loaded::Nothing);
+        };
+        let mut builder = match begin(head.value(), seed) {
+            Ok(builder) => builder,
+            Err(damage) => return Ok(Loaded::Damage(damage)),
+        };
+        let nodes = reading.open_table(NODES)?;
         for entry in nodes.range::<u32>(..)? {
             let (slot, value) = entry?;
             let slot = slot.value();
@@ -88,11 +104,14 @@ impl OpenFile {
                 Some(image) => builder.push(slot, image).map_err(Damage::Build),
                 None => Err(Damage::Checksum { slot }),
             };
-            if pushed.is_err() {
-                return Ok(pushed);
+            if let Err(damage) = pushed {
+                return Ok(Loaded::Damage(damage));
             }
         }
-        Ok(Ok(()))
+        Ok(match builder.finish() {
+            Ok(tree) => Loaded::Tree(Box::new(tree)),
+            Err(error) => Loaded::Damage(error.into()),
+        })
     }
 
     /// Writes what `next` gives, until it gives nothing, and the head; nothing if it gives up.
@@ -149,6 +168,10 @@ fn explain(shared: &Shared, path: &Path, error: &redb::Error) -> CheckpointError
         Some(Failure { error, is_harmless: false }) => CheckpointError::Io(error),
         None => CheckpointError::damaged(path, error),
     }
+}
+
+fn begin(head: &[u8], seed: u64) -> std::result::Result<TreeBuilder, Damage> {
+    Ok(TreeBuilder::new(CheckpointHead::from_bytes(head)?, seed)?)
 }
 
 /// The image as it is kept: a flipped bit in it must not become data.

@@ -5,25 +5,35 @@
 //! log give up segments. It must not be ahead of the log on the disk: before it is written, the
 //! log is durable up to the checkpoint's zxid, which the caller sees to.
 //!
+//! A tree that comes whole from a peer goes into a file of its own, the next *generation*. Which
+//! generation counts is said by the log: the moment it begins anew behind the new one, the old one
+//! is superfluous.
+//!
 //! The caller's thread does the work. [`Checkpoint::write`] asks for chunk after chunk, so that no
 //! lock on the tree is held while the disk is written to, and so that the caller sets the pace.
+//! Meanwhile others can load what the file holds by a [`CheckpointSource`].
 //! See `docs/format.md` for tables and crash cases.
 
 mod backend;
 mod file;
+mod store;
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Display;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quorate_protocol::{Decode, Zxid};
+use quorate_protocol::Zxid;
 
-use self::file::{DATABASE, HEAD, OpenFile};
+use self::store::{Shared, Store};
 use super::fs::{self, Fs, FsError};
-use crate::tree::{CheckpointHead, SlotImage, Tree, TreeBuilder};
+use crate::tree::{CheckpointHead, SlotImage, Tree};
+
+/// The generation of a new server's checkpoint.
+pub const FIRST_GENERATION: u64 = 1;
+/// Slots of a snapshot that are held in memory besides the tree.
+const SNAPSHOT_CHUNK: usize = 1024;
 
 /// Why an operation on the checkpoint failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,43 +74,44 @@ pub struct Written {
 /// The checkpoint's file.
 #[derive(Debug)]
 pub struct Checkpoint {
-    fs: Arc<dyn Fs>,
-    path: PathBuf,
-    /// Closed after a failed write: redb then wants to find out anew what is on the disk.
-    file: Option<OpenFile>,
+    shared: Arc<Shared>,
     database: u64,
+    generation: u64,
+    /// A snapshot in the next generation's file, which does not count yet.
+    installed: Option<Store>,
+}
+
+/// Where any thread can load the newest checkpoint.
+#[derive(Debug, Clone)]
+pub struct CheckpointSource {
+    shared: Arc<Shared>,
 }
 
 impl Checkpoint {
-    /// Creates the file, without a tree yet, for the log with this id.
-    pub fn create(fs: Arc<dyn Fs>, path: &Path, database: u64) -> Result<Self, CheckpointError> {
-        let temporary = path.with_extension("tmp");
-        fs::remove_if_there(&*fs, &temporary)?;
-        drop(fs.create(&temporary)?);
-        let file = OpenFile::open(&*fs, &temporary)?;
-        file.initialize(database).map_err(|error| file.explain(&temporary, &error))?;
-        drop(file);
-        fs.rename(&temporary, path)?;
-        fs.sync_dir(path.parent().expect("the checkpoint is in a folder"))?;
-        let file = Some(OpenFile::open(&*fs, path)?);
-        Ok(Self { fs, path: path.to_owned(), file, database })
+    /// Creates the file of a generation in the folder `dir`, without a tree yet, for the log with
+    /// this id.
+    pub fn create(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        generation: u64,
+        database: u64,
+    ) -> Result<Self, CheckpointError> {
+        let store = Store::create(fs, dir, generation, database)?;
+        Ok(Self::new(store, generation, database))
     }
 
-    /// Opens the file and verifies its pages; `None` when there is none.
-    pub fn open(fs: Arc<dyn Fs>, path: &Path) -> Result<Option<Self>, CheckpointError> {
-        match fs.open(path).and_then(|file| file.size()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // redb would take it for one to be made.
-            Ok(0) => return Err(CheckpointError::damaged(path, &"it is empty")),
-            size => size?,
-        };
-        let file = OpenFile::open(&*fs, path)?;
-        let database = file.meta(DATABASE).map_err(|error| file.explain(path, &error))?;
-        let database = database.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-        let Some(database) = database else {
-            return Err(CheckpointError::damaged(path, &"it does not say to which log it belongs"));
-        };
-        Ok(Some(Self { fs, path: path.to_owned(), file: Some(file), database }))
+    /// Opens the file of a generation and verifies its pages; `None` when there is none.
+    pub fn open(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        generation: u64,
+    ) -> Result<Option<Self>, CheckpointError> {
+        let opened = Store::open(fs, dir, generation)?;
+        Ok(opened.map(|(store, database)| Self::new(store, generation, database)))
+    }
+
+    fn new(store: Store, generation: u64, database: u64) -> Self {
+        Self { shared: Arc::new(Shared::new(store)), database, generation, installed: None }
     }
 
     /// The id of the log that it belongs to.
@@ -108,21 +119,19 @@ impl Checkpoint {
         self.database
     }
 
+    /// Its generation.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Where other threads can load it.
+    pub fn source(&self) -> CheckpointSource {
+        CheckpointSource { shared: self.shared.clone() }
+    }
+
     /// The tree, verified; `None` when none was written yet. For `seed` see [`Tree::new`].
-    ///
-    /// # Panics
-    /// After a failed [`write`](Self::write): the tree is loaded before the first.
     pub fn load(&self, seed: u64) -> Result<Option<Tree>, CheckpointError> {
-        let file = self.file.as_ref().expect("no write has failed");
-        let explain = |error| file.explain(&self.path, &error);
-        let Some(head) = file.meta(HEAD).map_err(explain)? else {
-            return Ok(None);
-        };
-        let damaged = |what: &dyn Display| CheckpointError::damaged(&self.path, &what);
-        let head = CheckpointHead::from_bytes(&head).map_err(|error| damaged(&error))?;
-        let mut builder = TreeBuilder::new(head, seed).map_err(|error| damaged(&error))?;
-        file.read(&mut builder).map_err(explain)?.map_err(|damage| damaged(&damage))?;
-        builder.finish().map(Some).map_err(|error| damaged(&error))
+        self.shared.load(seed)
     }
 
     /// Writes the slots that `next` gives, until it gives none, and the head, in one transaction.
@@ -133,12 +142,91 @@ impl Checkpoint {
         head: &CheckpointHead,
         next: impl FnMut() -> Option<Vec<SlotImage>>,
     ) -> Result<Option<Written>, CheckpointError> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => OpenFile::open(&*self.fs, &self.path)?,
-        };
-        let written = file.write(head, next).map_err(|error| file.explain(&self.path, &error))?;
-        self.file = Some(file);
-        Ok(written)
+        self.shared.write(head, next)
     }
+
+    /// Writes a whole tree into the next generation's file, durably, and gives that generation.
+    /// It counts as soon as the log [begins anew](super::log::Log::begin_anew) with it; then
+    /// [`switch`](Self::switch) is due. Until then this is the old checkpoint, and stays it if
+    /// that never comes.
+    ///
+    /// # Errors
+    /// After [`CheckpointError::Full`] nothing of it is left.
+    pub fn install_snapshot(&mut self, tree: &mut Tree) -> Result<u64, CheckpointError> {
+        let generation = self.generation + 1;
+        self.installed = None;
+        let Place { fs, dir } = self.shared.place();
+        fs::remove_if_there(&*fs, &path(&dir, generation))?;
+        let written =
+            Store::create(fs.clone(), &dir, generation, self.database).and_then(|store| {
+                let head = tree.checkpoint_begin_whole();
+                let written = store.write(&head, || Some(tree.checkpoint_chunk(SNAPSHOT_CHUNK)));
+                tree.checkpoint_end(written.is_ok());
+                written.map(|_| store)
+            });
+        match written {
+            Ok(store) => self.installed = Some(store),
+            Err(error) => {
+                // What is left of it is removed at the next start if it cannot be now.
+                let _ = fs.remove(&path(&dir, generation));
+                return Err(error);
+            }
+        }
+        Ok(generation)
+    }
+
+    /// Goes on with the snapshot installed last, which the log stands on now, and removes the
+    /// checkpoint before it.
+    ///
+    /// # Panics
+    /// When none was installed.
+    pub fn switch(&mut self) -> Result<(), CheckpointError> {
+        let installed = self.installed.take().expect("a snapshot was installed");
+        self.shared.replace(installed);
+        self.generation += 1;
+        let Place { fs, dir } = self.shared.place();
+        Ok(remove_others(&*fs, &dir, self.generation)?)
+    }
+}
+
+impl CheckpointSource {
+    /// The tree in the newest checkpoint, verified; `None` when none was written yet. It may be
+    /// loaded while the next is written. For `seed` see [`Tree::new`].
+    pub fn load(&self, seed: u64) -> Result<Option<Tree>, CheckpointError> {
+        self.shared.load(seed)
+    }
+}
+
+/// Where checkpoints are.
+struct Place {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+}
+
+/// The file of a generation.
+pub fn path(dir: &Path, generation: u64) -> PathBuf {
+    dir.join(format!("checkpoint-{generation}.redb"))
+}
+
+/// The generations whose files are in a folder, ascending.
+pub fn generations(fs: &dyn Fs, dir: &Path) -> fs::Result<Vec<u64>> {
+    let names = fs.list(dir)?;
+    let mut generations: Vec<u64> = names.iter().filter_map(|name| parse_name(name)).collect();
+    generations.sort_unstable();
+    Ok(generations)
+}
+
+fn parse_name(name: &str) -> Option<u64> {
+    let generation = name.strip_prefix("checkpoint-")?.strip_suffix(".redb")?.parse().ok()?;
+    (format!("checkpoint-{generation}.redb") == name).then_some(generation)
+}
+
+/// Removes the files of all generations but one, durably.
+pub fn remove_others(fs: &dyn Fs, dir: &Path, generation: u64) -> fs::Result<()> {
+    let mut others = generations(fs, dir)?;
+    others.retain(|other| *other != generation);
+    for other in &others {
+        fs.remove(&path(dir, *other))?;
+    }
+    if others.is_empty() { Ok(()) } else { fs.sync_dir(dir) }
 }

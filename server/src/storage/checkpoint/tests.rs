@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
 
-use quorate_protocol::{AclList, OpCode, SessionId};
+use quorate_protocol::{AclList, Decode, OpCode, SessionId};
+
+use std::io;
 
 use super::*;
 use crate::storage::fs::{Fault, FaultyFs, MemoryFs, RealFs};
 use crate::txn::{CreateTxn, SetDataTxn, Txn, TxnHeader, TxnRecord};
 
-const PATH: &str = "/d/checkpoint.redb";
+const DIR: &str = "/d";
+const PATH: &str = "/d/checkpoint-1.redb";
 
 /// Applies the next transaction.
 fn apply(tree: &mut Tree, kind: OpCode, txn: Txn<'_>) {
@@ -58,8 +61,8 @@ fn write(checkpoint: &mut Checkpoint, tree: &mut Tree) -> Result<Written, Checkp
     written.map(|written| written.expect("not given up"))
 }
 
-fn load(fs: &Arc<dyn Fs>, path: &Path) -> Result<Option<Tree>, CheckpointError> {
-    Checkpoint::open(fs.clone(), path)?.expect("there is a checkpoint").load(1)
+fn load(fs: &Arc<dyn Fs>) -> Result<Option<Tree>, CheckpointError> {
+    Checkpoint::open(fs.clone(), Path::new(DIR), 1)?.expect("there is a checkpoint").load(1)
 }
 
 fn memory() -> (MemoryFs, Arc<dyn Fs>) {
@@ -71,7 +74,7 @@ fn memory() -> (MemoryFs, Arc<dyn Fs>) {
 /// A checkpoint after one round, on the disk, and its tree.
 fn sample(fs: &Arc<dyn Fs>) -> (Checkpoint, Tree) {
     let mut tree = Tree::new(0);
-    let mut checkpoint = Checkpoint::create(fs.clone(), Path::new(PATH), 42).unwrap();
+    let mut checkpoint = Checkpoint::create(fs.clone(), Path::new(DIR), 1, 42).unwrap();
     churn(&mut tree, 0);
     write(&mut checkpoint, &mut tree).unwrap();
     (checkpoint, tree)
@@ -81,12 +84,11 @@ fn sample(fs: &Arc<dyn Fs>) -> (Checkpoint, Tree) {
 fn the_tree_comes_back_and_only_changes_are_written() {
     let dir = tempfile::tempdir().unwrap();
     let (_, memory) = memory();
-    for (fs, path) in [
-        (memory, PathBuf::from(PATH)),
-        (Arc::new(RealFs) as Arc<dyn Fs>, dir.path().join("checkpoint.redb")),
-    ] {
-        assert!(Checkpoint::open(fs.clone(), &path).unwrap().is_none());
-        let mut checkpoint = Checkpoint::create(fs.clone(), &path, 42).unwrap();
+    for (fs, dir) in
+        [(memory, PathBuf::from(DIR)), (Arc::new(RealFs) as Arc<dyn Fs>, dir.path().to_owned())]
+    {
+        assert!(Checkpoint::open(fs.clone(), &dir, 1).unwrap().is_none());
+        let mut checkpoint = Checkpoint::create(fs.clone(), &dir, 1, 42).unwrap();
         assert!(checkpoint.load(1).unwrap().is_none());
         let mut tree = Tree::new(0);
         for round in 0..4 {
@@ -97,7 +99,7 @@ fn the_tree_comes_back_and_only_changes_are_written() {
             assert!(picture(&checkpoint.load(1).unwrap().unwrap()) == picture(&tree));
         }
         drop(checkpoint);
-        let checkpoint = Checkpoint::open(fs.clone(), &path).unwrap().unwrap();
+        let checkpoint = Checkpoint::open(fs.clone(), &dir, 1).unwrap().unwrap();
         assert_eq!(checkpoint.database(), 42);
         assert!(picture(&checkpoint.load(1).unwrap().unwrap()) == picture(&tree));
     }
@@ -123,7 +125,7 @@ fn whenever_the_power_goes_it_is_the_old_tree_or_the_new_one() {
                 _ => rng.usize(..n),
             });
             let survivor: Arc<dyn Fs> = Arc::new(survivor);
-            let mut checkpoint = Checkpoint::open(survivor.clone(), Path::new(PATH))
+            let mut checkpoint = Checkpoint::open(survivor.clone(), Path::new(DIR), 1)
                 .unwrap_or_else(|error| panic!("cut {cut}, seed {seed}: {error}"))
                 .unwrap();
             let mut loaded = checkpoint.load(1).unwrap().unwrap();
@@ -131,7 +133,7 @@ fn whenever_the_power_goes_it_is_the_old_tree_or_the_new_one() {
             assert!(found == new || found == old && written.is_err(), "cut {cut}, seed {seed}");
             churn(&mut loaded, if found == new { 2 } else { 1 });
             write(&mut checkpoint, &mut loaded).unwrap();
-            let reloaded = load(&survivor, Path::new(PATH)).unwrap().unwrap();
+            let reloaded = load(&survivor).unwrap().unwrap();
             assert!(picture(&reloaded) == picture(&loaded), "cut {cut}, seed {seed}");
         }
         if written.is_ok() {
@@ -145,12 +147,12 @@ fn a_power_cut_while_it_is_created_leaves_none_or_an_empty_one() {
     for cut in 0.. {
         let (fs, dyn_fs) = memory();
         let faulty = FaultyFs::new(dyn_fs, Fault::PowerCut(cut));
-        let created = Checkpoint::create(Arc::new(faulty), Path::new(PATH), 42);
+        let created = Checkpoint::create(Arc::new(faulty), Path::new(DIR), 1, 42);
         for seed in 0..6 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let survivor: Arc<dyn Fs> = Arc::new(fs.crash(|n| rng.usize(..n)));
-            match Checkpoint::open(survivor.clone(), Path::new(PATH)).unwrap() {
-                None => _ = Checkpoint::create(survivor, Path::new(PATH), 42).unwrap(),
+            match Checkpoint::open(survivor.clone(), Path::new(DIR), 1).unwrap() {
+                None => _ = Checkpoint::create(survivor, Path::new(DIR), 1, 42).unwrap(),
                 Some(checkpoint) => assert!(checkpoint.load(1).unwrap().is_none()),
             }
         }
@@ -202,7 +204,7 @@ fn flipped_bits_are_noticed() {
     for byte in (0..400).chain((400..size).step_by(331)) {
         let damaged = fs.crash(|n| n - 1);
         damaged.damage(Path::new(PATH), |bytes| bytes[byte] ^= 1 << (byte % 8));
-        match load(&(Arc::new(damaged) as _), Path::new(PATH)) {
+        match load(&(Arc::new(damaged) as _)) {
             // Of the newest tree's root, it leaves the tree before, if that is still whole.
             Ok(found) => {
                 let found = picture(&found.expect("there was a checkpoint"));

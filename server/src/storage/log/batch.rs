@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use quorate_protocol::Zxid;
 
 use super::record::{self, Kind, Mark, Record, UncheckedHeader};
-use super::{LogError, Promises, advance};
+use super::{LogError, State, advance};
 
 /// Records to be written together and made durable by one sync.
 ///
@@ -20,6 +20,8 @@ pub struct Batch {
     last: Option<Zxid>,
     transactions: u64,
     has_promises: bool,
+    /// The last transaction known to be committed.
+    committed: Option<Zxid>,
 }
 
 impl Default for Batch {
@@ -33,7 +35,7 @@ impl Batch {
     pub fn new() -> Self {
         let mut buffer = BytesMut::new();
         buffer.put_bytes(0, record::MARK);
-        Self { buffer, last: None, transactions: 0, has_promises: false }
+        Self { buffer, last: None, transactions: 0, has_promises: false, committed: None }
     }
 
     /// Forgets the records and keeps the memory.
@@ -42,6 +44,7 @@ impl Batch {
         self.last = None;
         self.transactions = 0;
         self.has_promises = false;
+        self.committed = None;
     }
 
     /// Adds a transaction: `write` appends its bytes and touches none before them.
@@ -91,9 +94,9 @@ impl Batch {
         self.push_promise(Kind::Configuration, configuration);
     }
 
-    /// Adds that all transactions above `zxid` before here are void; the next follows `zxid`.
-    pub fn push_truncation(&mut self, zxid: Zxid) {
-        self.push_promise(Kind::Truncation, &zxid.0.to_le_bytes());
+    /// Has the log note with the batch that everything up to `zxid` is committed.
+    pub fn set_committed(&mut self, zxid: Zxid) {
+        self.committed = Some(zxid);
     }
 
     fn push_promise(&mut self, kind: Kind, body: &[u8]) {
@@ -123,6 +126,11 @@ impl Batch {
         self.last
     }
 
+    /// The last transaction known to be committed, if that was said.
+    pub(super) fn committed(&self) -> Option<Zxid> {
+        self.committed
+    }
+
     /// The transactions in order, each with its bytes.
     pub fn transactions(&self) -> impl Iterator<Item = (Zxid, &[u8])> {
         self.records()
@@ -146,10 +154,14 @@ impl Batch {
         })
     }
 
-    /// Adds the batch's promises to those before.
-    pub(super) fn note_promises(&self, promises: &mut Promises) {
-        if self.has_promises {
-            self.records().for_each(|record| promises.note(&record));
+    /// Adds the batch's transactions and promises to what was before.
+    pub(super) fn note(&self, state: &mut State) {
+        let before = state.epochs.last();
+        match self.last {
+            Some(last) if last.epoch() == before.epoch() && !self.has_promises => {
+                state.epochs.extend(last);
+            }
+            _ => self.records().for_each(|record| state.note(&record)),
         }
     }
 
@@ -160,7 +172,7 @@ impl Batch {
         while !rest.is_empty() {
             let (record, behind) = rest.split_at_mut(UncheckedHeader::read(rest).length_in(rest));
             if record[12] == Kind::Transaction as u8 {
-                last = Zxid(record::u64_at(record, 16).cast_signed());
+                last = record::zxid_at(record, 16);
             } else {
                 record[16..24].copy_from_slice(&last.0.to_le_bytes());
             }

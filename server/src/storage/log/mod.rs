@@ -1,24 +1,34 @@
 //! The log: every durable promise of this server, in one order.
 //!
 //! Segments of records, each record chained to the one before it by CRC-32C; `docs/format.md` has
-//! every byte and every crash case. [`Log`] appends [`Batch`]es and syncs them; [`Replay`] reads
-//! the log when the server starts, tells a torn tail from damage, and turns into the [`Log`].
+//! every byte and every crash case. [`Log`] appends [`Batch`]es and syncs them; [`LogSource`] reads
+//! what is there, on any thread, while the writer goes on. [`LogFiles`] and [`Replay`] find the log
+//! when the server starts, tell a torn tail from damage, and turn into the [`Log`].
 //!
 //! The log decides nothing: bodies are opaque bytes to it, and what may be answered when is its
 //! caller's business. It has no thread and no clock: what takes long and may be done beside it is
 //! handed out as a job ([`Preparation`], [`Retirement`]).
 //!
+//! A segment says in its header where in an earlier one it goes on. Usually that is the end of the
+//! one before; where the log is cut, an earlier place, and what is behind that place is void from
+//! the moment the new segment has its name.
+//!
 //! Positions, on one axis:
 //! `first record kept <= synced mark <= durable <= last appended <= end of the segment`.
 //!
-//! Invariants: a record is never changed once its batch is written; a segment is written to only
-//! after the one before it is sealed durably; a name is durable before anything depends on it;
-//! after a failed write or sync the log refuses everything, since nothing is known about the disk.
+//! Invariants: a record is never changed as long as it counts; what a segment continues is durable
+//! before the segment has its name, and so is the name before anything is in the segment; after a
+//! failed write or sync the log refuses everything, since nothing is known about the disk.
 
 mod batch;
+mod cursor;
+mod cut;
 mod epochs;
+mod live;
+mod reader;
 mod record;
 mod replay;
+mod retirement;
 mod segment;
 mod tail;
 mod writer;
@@ -32,13 +42,16 @@ use quorate_protocol::Zxid;
 
 use super::fs::FsError;
 
+use self::record::{Kind, Mark, Record};
+
 pub use batch::Batch;
 pub use epochs::Epochs;
-pub use record::{Kind, Record};
-pub use replay::Replay;
+pub use reader::{LogReader, LogSource, ReadError};
+pub use replay::{LogFiles, Replay};
+pub use retirement::Retirement;
 pub(super) use segment::write_zeros;
 pub use segment::{Preparation, Spare};
-pub use writer::{Log, Retirement};
+pub use writer::Log;
 
 /// Settings of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +92,24 @@ pub enum LogError {
         /// The one that should have followed it.
         found: Zxid,
     },
+    /// The log cannot be cut there: the transaction is not in it. It is as before.
+    #[error("the log cannot be cut behind {to}, which is not in it: it has {floor} to {last}")]
+    NotThere {
+        /// The last transaction that was to stay.
+        to: Zxid,
+        /// The last transaction before the log.
+        floor: Zxid,
+        /// The last transaction in the log.
+        last: Zxid,
+    },
+    /// The log must not be cut there: more is committed. It is as before.
+    #[error("the log must not be cut behind {to}: everything up to {committed} is committed")]
+    Committed {
+        /// The last transaction that was to stay.
+        to: Zxid,
+        /// The last transaction known to be committed.
+        committed: Zxid,
+    },
     /// Records that had reached the disk are gone.
     #[error(transparent)]
     Corruption(#[from] Corruption),
@@ -118,18 +149,35 @@ pub struct Corruption {
     pub what: &'static str,
 }
 
-impl Promises {
+/// What a log adds up to, so that none of its older segments is needed to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    epochs: Epochs,
+    promises: Promises,
+    /// The last transaction known to be committed.
+    committed: Zxid,
+    /// The generation of the checkpoint that the log stands on.
+    generation: u64,
+}
+
+impl State {
     /// Takes in a record of the log.
     fn note(&mut self, record: &Record<'_>) {
+        let promises = &mut self.promises;
         match record.kind {
+            Kind::Transaction => self.epochs.extend(record.zxid),
+            Kind::Mark => {
+                let committed = Mark::read(record.body).map(|mark| mark.committed);
+                self.committed = self.committed.max(committed.unwrap_or_default());
+            }
             Kind::AcceptedEpoch => {
-                self.accepted_epoch = record.body_u32().unwrap_or(self.accepted_epoch);
+                promises.accepted_epoch = record.body_u32().unwrap_or(promises.accepted_epoch);
             }
             Kind::CurrentEpoch => {
-                self.current_epoch = record.body_u32().unwrap_or(self.current_epoch);
+                promises.current_epoch = record.body_u32().unwrap_or(promises.current_epoch);
             }
-            Kind::Configuration => self.configuration = record.body.to_vec(),
-            Kind::Transaction | Kind::Mark | Kind::Truncation | Kind::Seal => {}
+            Kind::Configuration => promises.configuration = record.body.to_vec(),
+            Kind::Seal => {}
         }
     }
 }
@@ -144,8 +192,8 @@ fn advance(last: Zxid, record: &Record<'_>) -> Option<Zxid> {
                 last.next() == Some(next) || (next.epoch() > last.epoch() && next.counter() == 1);
             follows.then_some(next)
         }
-        Kind::Truncation => record.truncated_to(),
         Kind::AcceptedEpoch | Kind::CurrentEpoch => record.body_u32().map(|_| last),
-        Kind::Configuration | Kind::Mark | Kind::Seal => Some(last),
+        Kind::Seal => record.body_u64().map(|_| last),
+        Kind::Configuration | Kind::Mark => Some(last),
     }
 }

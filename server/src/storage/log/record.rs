@@ -11,16 +11,17 @@ pub(super) const HEADER: usize = 24;
 pub(super) const ALIGN: usize = 8;
 /// Length of a whole [`Kind::Mark`] record.
 pub(super) const MARK: usize = HEADER + MARK_BODY;
-const MARK_BODY: usize = 24;
+const MARK_BODY: usize = 32;
 /// Length of a whole [`Kind::Seal`] record.
 pub(super) const SEAL: usize = HEADER + 8;
 
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// A transaction: `TxnHeader`, record and digest in ZooKeeper's encoding.
     Transaction = 1,
-    /// How far the segment was durable when the batch that begins here was written.
+    /// How far the segment was durable, and what was known to be committed, when the batch that
+    /// begins here was written.
     Mark = 2,
     /// The epoch whose leader this server agreed to follow (`u32`).
     AcceptedEpoch = 3,
@@ -28,18 +29,14 @@ pub enum Kind {
     CurrentEpoch = 4,
     /// The configuration last seen, as the text of the dynamic file.
     Configuration = 5,
-    /// Every transaction above a zxid (`i64`) that stands before this record is void.
-    Truncation = 6,
-    /// The end of a full segment; the count of its transactions (`u64`).
-    Seal = 7,
+    /// The log goes on in the segment of this number (`u64`).
+    Seal = 6,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        use Kind::{
-            AcceptedEpoch, Configuration, CurrentEpoch, Mark, Seal, Transaction, Truncation,
-        };
-        [Transaction, Mark, AcceptedEpoch, CurrentEpoch, Configuration, Truncation, Seal]
+        use Kind::{AcceptedEpoch, Configuration, CurrentEpoch, Mark, Seal, Transaction};
+        [Transaction, Mark, AcceptedEpoch, CurrentEpoch, Configuration, Seal]
             .into_iter()
             .find(|&kind| kind as u8 == byte)
     }
@@ -47,22 +44,16 @@ impl Kind {
 
 /// A record as read; it borrows its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'a> {
+pub(super) struct Record<'a> {
     /// What it says.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// The transaction's zxid; in other kinds, that of the last transaction before.
-    pub zxid: Zxid,
+    pub(super) zxid: Zxid,
     /// The body.
-    pub body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 impl Record<'_> {
-    /// The last transaction that a [`Kind::Truncation`] leaves.
-    pub fn truncated_to(&self) -> Option<Zxid> {
-        let zxid = self.body_u64().filter(|_| self.kind == Kind::Truncation)?;
-        Some(Zxid(zxid.cast_signed()))
-    }
-
     /// The body of a kind that is a `u32`; `None` when it has another length.
     pub(super) fn body_u32(&self) -> Option<u32> {
         self.body.try_into().ok().map(u32::from_le_bytes)
@@ -94,6 +85,11 @@ pub(super) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("8 bytes"))
 }
 
+/// The little-endian zxid at `offset`.
+pub(super) fn zxid_at(bytes: &[u8], offset: usize) -> Zxid {
+    Zxid(u64_at(bytes, offset).cast_signed())
+}
+
 /// Length of a whole record with a body of `body` bytes.
 pub(super) fn length_with(body: usize) -> usize {
     (HEADER + body).next_multiple_of(ALIGN)
@@ -107,7 +103,7 @@ impl UncheckedHeader {
             previous: u32_at(bytes, 4),
             length: u32_at(bytes, 8),
             kind: bytes[12],
-            zxid: Zxid(u64_at(bytes, 16).cast_signed()),
+            zxid: zxid_at(bytes, 16),
         }
     }
 
@@ -164,6 +160,17 @@ pub(super) fn link(record: &mut [u8], previous: u32) -> u32 {
     checksum
 }
 
+/// A whole record that ends a segment behind `last`: the log goes on in the segment `next`.
+pub(super) fn seal(next: u64, last: Zxid, chain: u32) -> [u8; SEAL] {
+    let mut seal = [0; SEAL];
+    seal[8..12].copy_from_slice(&8_u32.to_le_bytes());
+    seal[12] = Kind::Seal as u8;
+    seal[16..24].copy_from_slice(&last.0.to_le_bytes());
+    seal[24..32].copy_from_slice(&next.to_le_bytes());
+    link(&mut seal, chain);
+    seal
+}
+
 /// What a [`Kind::Mark`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
@@ -173,6 +180,8 @@ pub(super) struct Mark {
     pub(super) offset: u64,
     /// The segment was durable up to this offset.
     pub(super) synced: u64,
+    /// Everything up to this transaction was known to be committed.
+    pub(super) committed: Zxid,
 }
 
 impl Mark {
@@ -186,6 +195,7 @@ impl Mark {
         record[24..32].copy_from_slice(&self.database.to_le_bytes());
         record[32..40].copy_from_slice(&self.offset.to_le_bytes());
         record[40..48].copy_from_slice(&self.synced.to_le_bytes());
+        record[48..56].copy_from_slice(&self.committed.0.to_le_bytes());
     }
 
     /// Reads the body of a mark; `None` when it has another length.
@@ -194,6 +204,7 @@ impl Mark {
             database: u64_at(body, 0),
             offset: u64_at(body, 8),
             synced: u64_at(body, 16),
+            committed: zxid_at(body, 24),
         })
     }
 }
@@ -201,6 +212,15 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seal_is_a_record_as_others() {
+        let bytes = seal(9, Zxid(5), 7);
+        let header = UncheckedHeader::read(&bytes);
+        assert_eq!((header.record_length(), header.previous), (SEAL as u64, 7));
+        let record = header.check(&bytes).unwrap();
+        assert_eq!((record.kind, record.zxid, record.body_u64()), (Kind::Seal, Zxid(5), Some(9)));
+    }
 
     #[test]
     fn a_record_is_header_body_and_padding() {

@@ -1,100 +1,99 @@
-//! Reading the log when the server starts.
+//! Finding the log when the server starts, and telling a torn tail from damage.
 
 use std::collections::VecDeque;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use quorate_protocol::Zxid;
 
-use super::record::{self, Kind, Mark, Record, UncheckedHeader};
-use super::segment::{self, Folder, Header};
+use super::cursor::{Cursor, Next, OUT_OF_ORDER, Place};
+use super::live::{Live, Segment, Waypoints};
+use super::record::{self, Kind};
+use super::segment::{self, Base, Folder, Header};
 use super::tail::{self, Tail};
 use super::writer::{Active, Log};
-use super::{Corruption, LogError, Options, Promises, advance};
-use crate::storage::fs::{self, File, Fs};
+use super::{Corruption, LogError, Options, State};
+use crate::storage::fs::{self, Fs};
 
-const CHUNK: u64 = 1 << 20;
-const BEGINS_TOO_LATE: &str =
+const MISSING: &str =
     "the segments before it are missing, and no checkpoint holds what was in them";
 
-/// The records of a log behind a zxid, in order; afterwards the log itself.
-///
-/// Segments that end before that zxid are not opened. Everything read is verified: checksums and
-/// their chain, the order of zxids, within segments and across them.
+/// The files of a log: which segments count, and what they stand on, as their headers say.
+#[derive(Debug)]
+pub struct LogFiles {
+    folder: Folder,
+    /// Each continues the one before; the last is the newest. Never empty.
+    headers: VecDeque<(Header, Place)>,
+    /// Why there are none before the first, where that is not as it should be.
+    gap: Option<Corruption>,
+    /// Other segments are there.
+    has_leftovers: bool,
+}
+
+/// A log that was read and verified from some transaction on to its end.
 #[derive(Debug)]
 pub struct Replay {
-    folder: Folder,
-    /// The segments before the one being read.
-    behind: Vec<Zxid>,
-    segment: Segment,
-    /// The segments after it.
-    ahead: VecDeque<Zxid>,
-    /// Transactions up to here are passed over.
-    after: Zxid,
-    last: Zxid,
-    promises: Promises,
-    /// What follows the last record, once that has been reached.
-    tail: Option<Tail>,
+    files: LogFiles,
+    /// The newest segment, read to its end.
+    newest: Cursor,
+    /// What follows the last record.
+    tail: Tail,
+    state: State,
+    /// Places passed in each segment that was read.
+    waypoints: Vec<Waypoints>,
 }
 
-/// The segment being read.
-#[derive(Debug)]
-struct Segment {
-    window: Window,
-    path: PathBuf,
-    first: Zxid,
-    /// Where the next record begins.
-    offset: u64,
-    /// What the next record is chained to.
-    chain: u32,
-    transactions: u64,
-}
-
-/// What stands at a segment's offset.
-enum Next {
-    /// A good record, and where its body stands in the window.
-    Record(Kind, Zxid, Range<usize>),
-    /// No good record: why.
-    End(&'static str),
-}
-
-impl Replay {
-    /// Opens the log in `dir` to read what is behind `after`; `None` when there is no log.
-    pub fn open(
-        fs: Arc<dyn Fs>,
-        dir: &Path,
-        options: Options,
-        after: Zxid,
-    ) -> Result<Option<Self>, LogError> {
-        let mut names = clean_up(&*fs, dir)?;
-        let Some(&newest) = names.last() else {
+impl LogFiles {
+    /// Finds the log in `dir`; `None` when there is none.
+    pub fn find(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Result<Option<Self>, LogError> {
+        let numbers = clean_up(&*fs, dir)?;
+        let Some(&newest) = numbers.last() else {
             return Ok(None);
         };
-        // What is behind `after` has at least the zxid that follows it.
-        let candidates = names.partition_point(|name| name.0 <= after.0.saturating_add(1));
-        let mut index = candidates.saturating_sub(1);
-        if index > 0 && index + 1 == names.len() {
-            // The one before an unused segment may not be sealed: it decides what this one is.
-            let (unused, header) = Segment::open(&*fs, dir, newest)?;
-            index -= usize::from(unused.is_unused(header.database)?);
+        let mut folder = Folder::new(fs, dir, options, 0);
+        let (cursor, header) = Cursor::open(&folder, newest)?;
+        folder.database = header.database;
+        let headers = VecDeque::from([(header, cursor.place())]);
+        let mut files = Self { folder, headers, gap: None, has_leftovers: false };
+        while let Some(base) = files.headers[0].0.base {
+            match files.before_first(base, &numbers) {
+                Ok(Some(before)) => files.headers.push_front(before),
+                Ok(None) => break,
+                // It matters only if what is there is needed.
+                Err(LogError::Corruption(gap)) => {
+                    files.gap = Some(gap);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let ahead = names.split_off(index + 1).into();
-        let first = names.pop().expect("the index is within the names");
-        let (segment, header) = Segment::open(&*fs, dir, first)?;
-        if header.previous > after {
-            return Err(segment.corruption(after, BEGINS_TOO_LATE).into());
+        files.has_leftovers = numbers.len() > files.headers.len();
+        Ok(Some(files))
+    }
+
+    /// The header of the segment that the first one continues; `None` when it was removed.
+    fn before_first(
+        &self,
+        base: Base,
+        numbers: &[u64],
+    ) -> Result<Option<(Header, Place)>, LogError> {
+        let path = self.folder.path(base.segment);
+        let damaged = |what| Corruption { file: path, offset: 0, last: Zxid::ZERO, what };
+        if numbers.binary_search(&base.segment).is_err() {
+            // The oldest are removed first.
+            let has_older = numbers.iter().any(|number| *number < base.segment);
+            return if has_older { Err(damaged("it is missing").into()) } else { Ok(None) };
         }
-        Ok(Some(Self {
-            folder: Folder { fs, dir: dir.to_owned(), options, database: header.database },
-            behind: names,
-            segment,
-            ahead,
-            after,
-            last: header.previous,
-            promises: header.promises,
-            tail: None,
-        }))
+        let (cursor, header) = Cursor::open(&self.folder, base.segment)?;
+        let start = cursor.place();
+        let next = &self.headers[0].0;
+        let is_continued = header.database == next.database
+            && next.state.epochs.contains(header.previous())
+            && start.offset <= base.offset;
+        if !is_continued {
+            return Err(damaged("it is not what the segment behind it continues").into());
+        }
+        Ok(Some((header, start)))
     }
 
     /// The number drawn at random when the log was created.
@@ -102,122 +101,174 @@ impl Replay {
         self.folder.database
     }
 
-    /// The last transaction read or passed over.
-    pub fn last_zxid(&self) -> Zxid {
-        self.last
+    /// The generation of the checkpoint that the log stands on.
+    pub fn generation(&self) -> u64 {
+        self.newest().state.generation
     }
 
-    /// The next record; the log's own (marks and seals) are not among them.
-    #[expect(clippy::should_implement_trait, reason = "the record is lent")]
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, LogError> {
-        let found = self.step()?;
-        Ok(found.map(|(kind, zxid, body)| {
-            let body = self.segment.window.slice(body);
-            Record { kind, zxid, body }
-        }))
+    fn newest(&self) -> &Header {
+        &self.headers.back().expect("there is a segment").0
     }
 
-    /// Reads to the end, removes a torn tail, and gives the log, ready to be appended to.
-    /// Everything read is durable then, what a killed process had left to the system included.
-    pub fn finish(mut self) -> Result<Log, LogError> {
-        while self.step()?.is_some() {}
-        let tail = self.tail.expect("the end was reached");
-        let segment = self.segment;
-        if let Some(&before) = self.behind.last() {
-            self.folder.fs.open(&segment::path(&self.folder.dir, before))?.sync_data()?;
+    /// Reads what is behind `after`, to the end. Segments that end before that are not read.
+    /// Everything read is verified: checksums and their chain, the order of zxids, within segments
+    /// and across them. Nothing is changed.
+    pub fn replay(mut self, after: Zxid) -> Result<Replay, LogError> {
+        let passed = self.headers.partition_point(|(header, _)| header.previous() <= after);
+        let Some(first) = passed.checked_sub(1) else {
+            return Err(self.begins_too_late(after).into());
+        };
+        let mut state = self.headers[first].0.state.clone();
+        let mut waypoints = Vec::new();
+        for index in first..self.headers.len() - 1 {
+            waypoints.push(self.read_sealed(index, &mut state)?);
         }
-        let Window { file, size, .. } = segment.window;
-        tail::erase(&*file, segment.offset, tail)?;
-        file.sync_data()?;
-        let mut active = Active::new(file, segment.first, size, segment.offset, segment.chain);
-        active.transactions = segment.transactions;
-        Ok(Log::resume(self.folder, self.behind, active, self.last, self.promises))
+        let mut newest = self.enter(self.headers.len() - 1, &mut state)?;
+        let mut passed = Waypoints::default();
+        let why = read(&mut newest, u64::MAX, &mut state, &mut passed)?;
+        waypoints.push(passed);
+        let tail = tail::judge(newest.file(), self.folder.database, newest.place().offset)?;
+        if tail == Tail::Damaged {
+            return Err(newest.corruption(why).into());
+        }
+        // A mark may speak of transactions that were written with it and then lost.
+        state.committed = state.committed.min(state.epochs.last());
+        self.forget_retired(&mut state);
+        Ok(Replay { files: self, newest, tail, state, waypoints })
     }
 
-    fn step(&mut self) -> Result<Option<(Kind, Zxid, Range<usize>)>, LogError> {
-        while self.tail.is_none() {
-            let (kind, zxid, body) = match self.segment.next()? {
-                Next::Record(kind, zxid, body) => (kind, zxid, body),
-                Next::End(why) => {
-                    self.end(why)?;
-                    continue;
-                }
-            };
-            let record = Record { kind, zxid, body: self.segment.window.slice(body.clone()) };
-            let in_place = kind == Kind::Transaction || zxid == self.last;
-            let Some(last) = advance(self.last, &record).filter(|_| in_place) else {
-                return Err(self.corruption("a record is out of order").into());
-            };
-            self.last = last;
-            self.promises.note(&record);
-            match kind {
-                Kind::Seal => self.enter_next(record.body_u64())?,
-                Kind::Mark => {}
-                Kind::Transaction if zxid <= self.after => self.segment.transactions += 1,
-                Kind::Transaction => {
-                    self.segment.transactions += 1;
-                    return Ok(Some((kind, zxid, body)));
-                }
-                _ => return Ok(Some((kind, zxid, body))),
+    /// The beginning of a segment; its header adds to `state` what is not in the segments before
+    /// any more.
+    fn enter(&self, index: usize, state: &mut State) -> Result<Cursor, LogError> {
+        let (header, start) = &self.headers[index];
+        let path = self.folder.path(header.number);
+        let cursor = Cursor::at(self.folder.fs.open(&path)?, path, *start)?;
+        if state.epochs.last() != header.previous() {
+            return Err(cursor.corruption("it does not continue the one before").into());
+        }
+        state.promises.clone_from(&header.state.promises);
+        state.committed = state.committed.max(header.state.committed);
+        state.generation = header.state.generation;
+        Ok(cursor)
+    }
+
+    /// Reads a segment up to where the next one continues it.
+    fn read_sealed(&self, index: usize, state: &mut State) -> Result<Waypoints, LogError> {
+        let mut cursor = self.enter(index, state)?;
+        let base = self.headers[index + 1].0.base.expect("it continues this one");
+        let mut waypoints = Waypoints::default();
+        let why = read(&mut cursor, base.offset, state, &mut waypoints)?;
+        let place = cursor.place();
+        if place.offset != base.offset {
+            return Err(cursor.corruption(why).into());
+        }
+        if place.chain != base.chain {
+            return Err(cursor.corruption("the one behind it does not continue it").into());
+        }
+        Ok(waypoints)
+    }
+
+    fn begins_too_late(self, after: Zxid) -> Corruption {
+        let (header, start) = &self.headers[0];
+        let file = self.folder.path(header.number);
+        let missing = Corruption { file, offset: start.offset, last: after, what: MISSING };
+        self.gap.map_or(missing, |gap| Corruption { last: after, ..gap })
+    }
+
+    /// Leaves out segments that the log had let go already.
+    fn forget_retired(&mut self, state: &mut State) {
+        while self.headers[0].0.previous() < state.epochs.floor() {
+            self.headers.pop_front();
+            self.has_leftovers = true;
+        }
+        state.epochs.raise_floor(self.headers[0].0.previous());
+    }
+}
+
+/// Reads records up to `limit` into `state`, remembering places on the way; says why it ended.
+fn read(
+    cursor: &mut Cursor,
+    limit: u64,
+    state: &mut State,
+    waypoints: &mut Waypoints,
+) -> Result<&'static str, LogError> {
+    loop {
+        match cursor.peek(limit)? {
+            Next::Record(found) if found.kind == Kind::Seal => {
+                return Err(cursor.corruption("the segment behind it is missing").into());
             }
+            Next::Record(found) => {
+                state.note(&cursor.pass(found));
+                waypoints.pass(cursor.place());
+            }
+            Next::End(why) => return Ok(why),
+            Next::Disorder => return Err(cursor.corruption(OUT_OF_ORDER).into()),
         }
-        Ok(None)
+    }
+}
+
+impl Replay {
+    /// The last transaction in the log.
+    pub fn last_zxid(&self) -> Zxid {
+        self.state.epochs.last()
     }
 
-    /// Goes on behind a seal, which counts the transactions of its segment.
-    fn enter_next(&mut self, count: Option<u64>) -> Result<(), LogError> {
-        if count != Some(self.segment.transactions) {
-            return Err(self.corruption("the seal counts other transactions").into());
+    /// Whether a history that ends with `zxid` can be continued from the log.
+    pub fn contains(&self, zxid: Zxid) -> bool {
+        self.state.epochs.contains(zxid)
+    }
+
+    /// Removes a torn tail and gives the log, ready to be appended to. Everything read is durable
+    /// then, what a killed process had left to the system included.
+    pub fn finish(self) -> Result<Log, LogError> {
+        let Self { files, newest, tail, state, mut waypoints } = self;
+        files.seal_before_newest()?;
+        let (place, size) = (newest.place(), newest.size());
+        tail::erase(newest.file(), place.offset, tail)?;
+        newest.file().sync_data()?;
+        let mut segments = Vec::new();
+        let mut next_base = None;
+        for (header, start) in files.headers.iter().rev() {
+            let end = next_base.map_or(place.offset, |base: Base| base.offset);
+            let passed = waypoints.pop().unwrap_or_default();
+            let segment = Segment::new(header.number, header.base, *start, end, passed);
+            segments.push(Arc::new(segment));
+            next_base = header.base;
         }
-        let Some(name) = self.ahead.pop_front() else {
-            return Err(self.corruption("the segment behind it is missing").into());
+        segments.reverse();
+        let live = Live::new(segments);
+        let active = Active::new(newest.into_file(), live.newest(), size, place);
+        Ok(Log::resume(files.folder, live, active, state, files.has_leftovers))
+    }
+}
+
+impl LogFiles {
+    /// The power may have gone before the segment was sealed that the newest one continues.
+    fn seal_before_newest(&self) -> Result<(), LogError> {
+        let newest = self.newest();
+        let Some(base) = newest.base.filter(|_| self.headers.len() > 1) else {
+            return Ok(());
         };
-        let (next, header) = Segment::open(&*self.folder.fs, &self.folder.dir, name)?;
-        let expected = (self.folder.database, self.last, self.segment.chain);
-        if (header.database, header.previous, header.chain) != expected {
-            return Err(next.corruption(self.last, "it does not continue the one before").into());
+        let place = Place { offset: base.offset, chain: base.chain, last: newest.previous() };
+        let file = self.folder.fs.open(&self.folder.path(base.segment))?;
+        let mut seal = [0; record::SEAL];
+        if file.size()? < base.offset + seal.len() as u64 {
+            // Damage that nothing needed was behind.
+            return Ok(());
         }
-        self.behind.push(self.segment.first);
-        self.segment = next;
+        file.read_at(base.offset, &mut seal)?;
+        if seal == record::seal(newest.number, place.last, place.chain) {
+            file.sync_data()?;
+        } else {
+            segment::seal(&*file, place, newest.number)?;
+        }
         Ok(())
-    }
-
-    /// Decides what it means that there is no good record here.
-    fn end(&mut self, why: &'static str) -> Result<(), LogError> {
-        let unused = self.unused_ahead()?;
-        let tail =
-            tail::judge(&*self.segment.window.file, self.folder.database, self.segment.offset)?;
-        if tail == Tail::Damaged || self.ahead.len() > usize::from(unused.is_some()) {
-            return Err(self.corruption(why).into());
-        }
-        if let Some(next) = unused {
-            // The power went before this segment was sealed; nothing was written to the next.
-            self.folder.fs.remove(&next.path)?;
-            self.folder.fs.sync_dir(&self.folder.dir)?;
-            self.ahead.clear();
-        }
-        self.tail = Some(tail);
-        Ok(())
-    }
-
-    /// The segment behind this one, if it is the last and nothing was ever written to it.
-    fn unused_ahead(&self) -> Result<Option<Segment>, LogError> {
-        let Some(&name) = self.ahead.front().filter(|_| self.ahead.len() == 1) else {
-            return Ok(None);
-        };
-        let (next, header) = Segment::open(&*self.folder.fs, &self.folder.dir, name)?;
-        let is_ours = header.database == self.folder.database;
-        Ok(if is_ours && next.is_unused(header.database)? { Some(next) } else { None })
-    }
-
-    fn corruption(&self, what: &'static str) -> Corruption {
-        self.segment.corruption(self.last, what)
     }
 }
 
 /// Removes what an interrupted preparation left, makes the names durable that are there, and
-/// gives those of the segments in order.
-fn clean_up(fs: &dyn Fs, dir: &Path) -> fs::Result<Vec<Zxid>> {
+/// gives the numbers of the segments in order.
+fn clean_up(fs: &dyn Fs, dir: &Path) -> fs::Result<Vec<u64>> {
     let names = fs.list(dir)?;
     if names.is_empty() {
         return Ok(Vec::new());
@@ -227,104 +278,4 @@ fn clean_up(fs: &dyn Fs, dir: &Path) -> fs::Result<Vec<Zxid>> {
     }
     fs.sync_dir(dir)?;
     Ok(names.iter().filter_map(|name| segment::parse_name(name)).collect())
-}
-
-impl Segment {
-    fn open(fs: &dyn Fs, dir: &Path, first: Zxid) -> Result<(Self, Header), LogError> {
-        let path = segment::path(dir, first);
-        let file = fs.open(&path)?;
-        let read = Header::read(&*file)?;
-        let damaged = |what| Corruption {
-            file: path.clone(),
-            offset: 0,
-            last: Zxid(first.0.saturating_sub(1)),
-            what,
-        };
-        let (header, offset, chain) = read.map_err(damaged)?;
-        if header.first != first {
-            return Err(damaged("the header has another zxid than the file's name").into());
-        }
-        let window = Window::new(file)?;
-        Ok((Self { window, path, first, offset, chain, transactions: 0 }, header))
-    }
-
-    /// Whether nothing was ever written behind the header.
-    fn is_unused(&self, database: u64) -> fs::Result<bool> {
-        Ok(tail::judge(&*self.window.file, database, self.offset)? == Tail::Empty)
-    }
-
-    fn next(&mut self) -> fs::Result<Next> {
-        let Some(at) = self.window.cover(self.offset, record::HEADER as u64)? else {
-            return Ok(Next::End("the file ends without a seal"));
-        };
-        let header = UncheckedHeader::read(self.window.slice(at));
-        let length = header.record_length();
-        let Some(at) = self.window.cover(self.offset, length)? else {
-            return Ok(Next::End("a record is longer than its file"));
-        };
-        let Some(record) = header.check(self.window.slice(at.clone())) else {
-            return Ok(Next::End("no record with a right checksum"));
-        };
-        if header.previous != self.chain {
-            return Ok(Next::End("a record that does not continue the one before"));
-        }
-        if let Some(mark) = Mark::read(record.body).filter(|_| record.kind == Kind::Mark)
-            && (mark.offset != self.offset || mark.synced > self.offset)
-        {
-            return Ok(Next::End("a mark that does not belong here"));
-        }
-        let body = at.start + record::HEADER..at.start + record::HEADER + record.body.len();
-        let next = Next::Record(record.kind, record.zxid, body);
-        self.offset += length;
-        self.chain = header.checksum;
-        Ok(next)
-    }
-
-    fn corruption(&self, last: Zxid, what: &'static str) -> Corruption {
-        Corruption { file: self.path.clone(), offset: self.offset, last, what }
-    }
-}
-
-/// A file seen through a buffer that moves forward over it.
-#[derive(Debug)]
-struct Window {
-    file: Box<dyn File>,
-    size: u64,
-    buffer: Vec<u8>,
-    /// Where the buffer stands in the file.
-    start: u64,
-    /// How much of it is filled.
-    filled: usize,
-}
-
-impl Window {
-    fn new(file: Box<dyn File>) -> fs::Result<Self> {
-        let size = file.size()?;
-        Ok(Self { file, size, buffer: Vec::new(), start: 0, filled: 0 })
-    }
-
-    /// Brings `length` bytes at `offset` into the buffer and says where they stand in it; `None`
-    /// when the file ends before. So no length makes it take more memory than the file has bytes.
-    fn cover(&mut self, offset: u64, length: u64) -> fs::Result<Option<Range<usize>>> {
-        if offset.checked_add(length).is_none_or(|end| end > self.size) {
-            return Ok(None);
-        }
-        let length = usize::try_from(length).expect("files are smaller than memory");
-        let behind = offset.checked_sub(self.start).and_then(|n| usize::try_from(n).ok());
-        if let Some(at) = behind.filter(|at| at + length <= self.filled) {
-            return Ok(Some(at..at + length));
-        }
-        let wanted = usize::try_from(CHUNK.min(self.size - offset)).expect("a chunk fits");
-        self.filled = wanted.max(length);
-        self.start = offset;
-        if self.buffer.len() < self.filled {
-            self.buffer.resize(self.filled, 0);
-        }
-        self.file.read_at(offset, &mut self.buffer[..self.filled])?;
-        Ok(Some(0..length))
-    }
-
-    fn slice(&self, at: Range<usize>) -> &[u8] {
-        &self.buffer[at]
-    }
 }

@@ -3,17 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quorate_protocol::Zxid;
 
-use super::record::{u32_at, u64_at};
-use super::writer::Active;
-use super::{LogError, Options, Promises};
+use super::cursor::Place;
+use super::record::{self, u32_at, u64_at, zxid_at};
+use super::{Epochs, LogError, Options, Promises, State};
 use crate::storage::fs::{self, File, Fs};
 
 const MAGIC: &[u8; 8] = b"quor-log";
-const VERSION: u32 = 1;
-/// Where the configuration begins in a header.
-const FIXED: usize = 64;
+const VERSION: u32 = 2;
+/// Where the epoch table begins in a header.
+const FIXED: usize = 96;
 /// A header is a multiple of this, so that no record shares a sector with it.
 pub(super) const SECTOR: u64 = 512;
 /// Sizes of segments are multiples of this.
@@ -27,37 +28,61 @@ const PIECE: u64 = 1 << 20;
 pub(super) struct Header {
     /// Drawn at random when the log was created.
     pub(super) database: u64,
-    /// No transaction in the segment has a lower zxid; the file's name.
-    pub(super) first: Zxid,
-    /// The last transaction before the segment.
-    pub(super) previous: Zxid,
-    /// The chain at the end of the segment before; 0 in the first.
+    /// Counts the segments; the file's name.
+    pub(super) number: u64,
+    /// Where in an earlier segment it goes on; `None` when it goes on behind a checkpoint.
+    pub(super) base: Option<Base>,
+    /// What everything before adds up to, which may be removed.
+    pub(super) state: State,
+}
+
+/// A place in an earlier segment. What is behind it there does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Base {
+    /// The segment's number.
+    pub(super) segment: u64,
+    /// Where the last record ends that counts.
+    pub(super) offset: u64,
+    /// The chain there.
     pub(super) chain: u32,
-    /// Promises made in segments before, which may be removed.
-    pub(super) promises: Promises,
 }
 
 /// Why bytes are not a segment's header.
 pub(super) type BadHeader = &'static str;
 
 impl Header {
+    /// The last transaction before the segment.
+    pub(super) fn previous(&self) -> Zxid {
+        self.state.epochs.last()
+    }
+
     /// The bytes, and the chain that the first record continues.
     pub(super) fn encode(&self) -> (Vec<u8>, u32) {
-        let configuration = &self.promises.configuration;
-        let length = (FIXED + configuration.len()).next_multiple_of(sector());
+        let State { epochs, promises, committed, generation } = &self.state;
+        let configuration = &promises.configuration;
+        let base = self.base.unwrap_or(Base { segment: 0, offset: 0, chain: 0 });
+        let ends = epochs.ends();
+        let length = (FIXED + ends.len() * 8 + configuration.len()).next_multiple_of(sector());
         let mut bytes = Vec::with_capacity(length);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&small(length).to_le_bytes());
-        bytes.extend_from_slice(&self.chain.to_le_bytes());
+        bytes.extend_from_slice(&base.chain.to_le_bytes());
         bytes.extend_from_slice(&self.database.to_le_bytes());
-        bytes.extend_from_slice(&self.first.0.to_le_bytes());
-        bytes.extend_from_slice(&self.previous.0.to_le_bytes());
-        bytes.extend_from_slice(&self.promises.accepted_epoch.to_le_bytes());
-        bytes.extend_from_slice(&self.promises.current_epoch.to_le_bytes());
+        bytes.extend_from_slice(&self.number.to_le_bytes());
+        bytes.extend_from_slice(&base.segment.to_le_bytes());
+        bytes.extend_from_slice(&base.offset.to_le_bytes());
+        bytes.extend_from_slice(&committed.0.to_le_bytes());
+        bytes.extend_from_slice(&generation.to_le_bytes());
+        bytes.extend_from_slice(&promises.accepted_epoch.to_le_bytes());
+        bytes.extend_from_slice(&promises.current_epoch.to_le_bytes());
         bytes.extend_from_slice(&small(configuration.len()).to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&small(ends.len()).to_le_bytes());
+        bytes.extend_from_slice(&epochs.floor().0.to_le_bytes());
+        for end in ends {
+            bytes.extend_from_slice(&end.0.to_le_bytes());
+        }
         bytes.extend_from_slice(configuration);
         bytes.resize(length, 0);
         let checksum = checksum(&bytes);
@@ -65,8 +90,8 @@ impl Header {
         (bytes, checksum)
     }
 
-    /// Reads the header at the beginning of a file: itself, its length, and its chain.
-    pub(super) fn read(file: &dyn File) -> fs::Result<Result<(Self, u64, u32), BadHeader>> {
+    /// Reads the header at the beginning of a file: itself, and where the first record goes.
+    pub(super) fn read(file: &dyn File) -> fs::Result<Result<(Self, Place), BadHeader>> {
         let size = file.size()?;
         if size < SECTOR {
             return Ok(Err("too short for a segment"));
@@ -85,30 +110,47 @@ impl Header {
         }
         bytes.resize(length, 0);
         file.read_at(0, &mut bytes)?;
-        Ok(Self::decode(&bytes).map(|(header, chain)| (header, length as u64, chain)))
+        Ok(Self::decode(&bytes))
     }
 
-    fn decode(bytes: &[u8]) -> Result<(Self, u32), BadHeader> {
+    fn decode(bytes: &[u8]) -> Result<(Self, Place), BadHeader> {
         let checksum = checksum(bytes);
         if u32_at(bytes, 12) != checksum {
             return Err("wrong checksum of the header");
         }
-        let length = u32_at(bytes, 56) as usize;
-        let Some(configuration) = bytes[FIXED..].get(..length) else {
-            return Err("impossible length of the configuration");
+        let (configuration, epochs) = (u32_at(bytes, 80) as usize, u32_at(bytes, 84) as usize);
+        let tables = &bytes[FIXED..];
+        if epochs.saturating_mul(8).saturating_add(configuration) > tables.len() {
+            return Err("impossible length of the epoch table or the configuration");
+        }
+        let (ends, rest) = tables.split_at(epochs * 8);
+        let ends = ends.chunks_exact(8).map(|end| zxid_at(end, 0)).collect();
+        let Some(epochs) = Epochs::from_ends(zxid_at(bytes, 88), ends) else {
+            return Err("impossible epoch table");
         };
-        let header = Self {
+        let number = u64_at(bytes, 32);
+        let base = Base {
+            segment: u64_at(bytes, 40),
+            offset: u64_at(bytes, 48),
             chain: u32_at(bytes, 20),
-            database: u64_at(bytes, 24),
-            first: Zxid(u64_at(bytes, 32).cast_signed()),
-            previous: Zxid(u64_at(bytes, 40).cast_signed()),
-            promises: Promises {
-                accepted_epoch: u32_at(bytes, 48),
-                current_epoch: u32_at(bytes, 52),
-                configuration: configuration.to_vec(),
-            },
         };
-        Ok((header, checksum))
+        if number == 0 || base.segment >= number {
+            return Err("impossible number of the segment or of the one it continues");
+        }
+        let promises = Promises {
+            accepted_epoch: u32_at(bytes, 72),
+            current_epoch: u32_at(bytes, 76),
+            configuration: rest[..configuration].to_vec(),
+        };
+        let (committed, generation) = (zxid_at(bytes, 56), u64_at(bytes, 64));
+        let start = Place { offset: bytes.len() as u64, chain: checksum, last: epochs.last() };
+        let header = Self {
+            database: u64_at(bytes, 24),
+            number,
+            base: Some(base).filter(|base| base.segment > 0),
+            state: State { epochs, promises, committed, generation },
+        };
+        Ok((header, start))
     }
 }
 
@@ -125,18 +167,17 @@ fn sector() -> usize {
     usize::try_from(SECTOR).expect("512 fits")
 }
 
-/// The path of the segment whose first zxid this is.
-pub(super) fn path(dir: &Path, first: Zxid) -> PathBuf {
-    dir.join(format!("{:016x}.log", first.0))
+/// The path of the segment with this number.
+pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:016x}.log"))
 }
 
-/// The first zxid in a segment's file name; `None` for files that are not segments.
-pub(super) fn parse_name(name: &str) -> Option<Zxid> {
+/// The number in a segment's file name; `None` for files that are not segments.
+pub(super) fn parse_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
     let is_ours =
         digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let number = u64::from_str_radix(digits, 16).ok().filter(|_| is_ours)?;
-    Some(Zxid(number.cast_signed()))
+    u64::from_str_radix(digits, 16).ok().filter(|_| is_ours)
 }
 
 /// Whether a file is left over from a segment that was being prepared.
@@ -152,20 +193,37 @@ pub(super) struct Folder {
     pub(super) options: Options,
     /// Drawn at random when the log was created.
     pub(super) database: u64,
+    /// Held while segments are removed.
+    pub(super) removal: Arc<Mutex<()>>,
 }
 
 impl Folder {
+    /// The folder of a log with this id.
+    pub(super) fn new(fs: Arc<dyn Fs>, dir: &Path, options: Options, database: u64) -> Self {
+        Self { fs, dir: dir.to_owned(), options, database, removal: Arc::default() }
+    }
+
+    /// The path of a segment.
+    pub(super) fn path(&self, number: u64) -> PathBuf {
+        path(&self.dir, number)
+    }
+
     /// The job of making a segment of `size` bytes.
     pub(super) fn preparation(&self, number: u64, size: u64) -> Preparation {
         let path = self.dir.join(format!("{number}.tmp"));
         Preparation { fs: self.fs.clone(), path, size: round_up(size) }
     }
 
-    /// Gives a prepared segment its header and its name, durably.
-    pub(super) fn install(&self, spare: Spare, header: &Header) -> Result<Active, LogError> {
+    /// Gives a prepared segment its header and its name, durably; says where its records begin.
+    /// What it continues must be durable, since from then on it counts.
+    pub(super) fn install(
+        &self,
+        spare: Spare,
+        header: &Header,
+    ) -> Result<(Box<dyn File>, Place), LogError> {
         let (bytes, chain) = header.encode();
         let done = spare.file.write_at(0, &bytes).and_then(|()| spare.file.sync_data());
-        let done = done.and_then(|()| self.fs.rename(&spare.path, &path(&self.dir, header.first)));
+        let done = done.and_then(|()| self.fs.rename(&spare.path, &self.path(header.number)));
         if let Err(error) = done {
             // What is left of it is removed at the next start if it cannot be now.
             let _ = self.fs.remove(&spare.path);
@@ -173,9 +231,16 @@ impl Folder {
         }
         // From here on it is not known whether the name is there: no way back from an error.
         self.fs.sync_dir(&self.dir)?;
-        let start = bytes.len() as u64;
-        Ok(Active::new(spare.file, header.first, spare.size, start, chain))
+        let start = Place { offset: bytes.len() as u64, chain, last: header.previous() };
+        Ok((spare.file, start))
     }
+}
+
+/// Ends a segment at `place`, durably: the log goes on in the segment `next`, which is there. So it
+/// is noticed when that one is lost.
+pub(super) fn seal(file: &dyn File, place: Place, next: u64) -> fs::Result<()> {
+    file.write_at(place.offset, &record::seal(next, place.last, place.chain))?;
+    file.sync_data()
 }
 
 /// The making of an empty segment: a job that may run beside the log, on another thread.
@@ -209,7 +274,7 @@ impl Preparation {
 }
 
 /// The size of a segment that has `size` bytes to hold.
-pub(super) fn round_up(size: u64) -> u64 {
+fn round_up(size: u64) -> u64 {
     size.next_multiple_of(PAGE)
 }
 
@@ -233,25 +298,29 @@ mod tests {
 
     #[test]
     fn names_are_sixteen_digits() {
-        let zxid = Zxid::new(0xffff_ffff, 0xab);
-        assert_eq!(path(Path::new("/l"), zxid), Path::new("/l/ffffffff000000ab.log"));
-        assert_eq!(parse_name("ffffffff000000ab.log"), Some(zxid));
+        assert_eq!(path(Path::new("/l"), 0xab), Path::new("/l/00000000000000ab.log"));
+        assert_eq!(parse_name("00000000000000ab.log"), Some(0xab));
         for other in ["1.log", "00000000000000AB.log", "+0000000000000ab.log", "0.tmp", "LOCK"] {
             assert_eq!(parse_name(other), None, "{other}");
         }
     }
 
     #[test]
-    fn a_header_carries_the_promises_and_every_bit_of_it_counts() {
+    fn a_header_carries_what_was_before_and_every_bit_of_it_counts() {
+        let ends = vec![Zxid::new(1, 4), Zxid::new(3, 8)];
         let header = Header {
             database: 7,
-            first: Zxid::new(3, 9),
-            previous: Zxid::new(3, 8),
-            chain: 5,
-            promises: Promises {
-                accepted_epoch: 4,
-                current_epoch: 3,
-                configuration: vec![b'c'; 600],
+            number: 12,
+            base: Some(Base { segment: 11, offset: 4000, chain: 5 }),
+            state: State {
+                epochs: Epochs::from_ends(Zxid(9), ends).unwrap(),
+                promises: Promises {
+                    accepted_epoch: 4,
+                    current_epoch: 3,
+                    configuration: vec![b'c'; 600],
+                },
+                committed: Zxid::new(3, 7),
+                generation: 2,
             },
         };
         let (bytes, chain) = header.encode();
@@ -259,7 +328,8 @@ mod tests {
         fs.create_dir(Path::new("/l")).unwrap();
         let file = fs.create(Path::new("/l/f")).unwrap();
         file.write_at(0, &bytes).unwrap();
-        assert_eq!(Header::read(&*file).unwrap(), Ok((header, 1024, chain)));
+        let start = Place { offset: 1024, chain, last: Zxid::new(3, 8) };
+        assert_eq!(Header::read(&*file).unwrap(), Ok((header, start)));
         for (offset, &byte) in (0..).zip(&bytes) {
             file.write_at(offset, &[byte ^ 1]).unwrap();
             assert!(Header::read(&*file).unwrap().is_err(), "byte {offset}");

@@ -1,34 +1,39 @@
-//! Appending to the log, making it durable, and letting its oldest part go.
+//! Appending to the log and making it durable.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
 use quorate_protocol::Zxid;
 
-use super::record::{self, Kind, Mark};
-use super::segment::{self, Folder, Header, Preparation, Spare};
-use super::{Batch, LogError, Options, Promises};
+use super::cursor::Place;
+use super::live::{Live, Segment, Waypoints};
+use super::record::{self, Mark};
+use super::retirement::Retirement;
+use super::segment::{self, Base, Folder, Header, Preparation, Spare};
+use super::{Batch, Epochs, LogError, LogSource, Options, Promises, State};
 use crate::storage::fs::{self, File, Fs, FsError};
 
 /// The log, open for appending. One thread drives it: [`append`](Self::append), then
 /// [`sync`](Self::sync), then whatever waited for the batch may happen.
 #[derive(Debug)]
 pub struct Log {
-    folder: Folder,
-    /// The sealed segments, oldest first.
-    sealed: Vec<Zxid>,
-    active: Active,
-    /// The last transaction appended.
-    last: Zxid,
+    pub(super) folder: Folder,
+    /// The segments, as those see them who read beside the writer.
+    pub(super) live: Arc<Live>,
+    pub(super) active: Active,
+    /// What everything appended adds up to.
+    pub(super) state: State,
     /// The last transaction at the time of the last sync.
-    durable: Zxid,
-    promises: Promises,
+    pub(super) durable: Zxid,
+    /// The last transaction that the log itself says is committed.
+    pub(super) noted: Zxid,
     spare: Option<Spare>,
     /// A spare to follow the active segment was asked for.
     is_spare_asked: bool,
     /// How many spares were begun, for their names.
     spares: u64,
+    /// There may be files of segments that do not count any more.
+    pub(super) has_leftovers: bool,
     /// The disk failed.
     has_failed: bool,
 }
@@ -37,8 +42,8 @@ pub struct Log {
 /// `marked <= synced <= end` and `batch_end <= end <= size`, with room for a seal behind `end`.
 #[derive(Debug)]
 pub(super) struct Active {
-    file: Box<dyn File>,
-    first: Zxid,
+    pub(super) file: Box<dyn File>,
+    segment: Arc<Segment>,
     size: u64,
     /// Where the next record goes.
     end: u64,
@@ -46,7 +51,6 @@ pub(super) struct Active {
     batch_end: u64,
     /// What the next record is chained to.
     chain: u32,
-    pub(super) transactions: u64,
     /// The file is durable up to here.
     synced: u64,
     /// The newest mark says that it is durable up to here.
@@ -54,19 +58,16 @@ pub(super) struct Active {
 }
 
 impl Active {
-    /// A segment that is durable up to `end` and zero behind it.
-    pub(super) fn new(file: Box<dyn File>, first: Zxid, size: u64, end: u64, chain: u32) -> Self {
+    /// A segment that is durable up to `place` and zero behind it.
+    pub(super) fn new(file: Box<dyn File>, segment: Arc<Segment>, size: u64, place: Place) -> Self {
+        let Place { offset: end, chain, .. } = place;
         // Marks that are in it are not remembered; to say it again does no harm.
         let marked = 0;
-        Self { file, first, size, end, batch_end: end, chain, transactions: 0, synced: end, marked }
+        Self { file, segment, size, end, batch_end: end, chain, synced: end, marked }
     }
 
     fn has_room_for(&self, length: u64) -> bool {
         self.end + length + record::SEAL as u64 <= self.size
-    }
-
-    fn mark(&self, database: u64) -> Mark {
-        Mark { database, offset: self.end, synced: self.synced }
     }
 
     /// Writes records that begin with `mark` and leave the chain at `chain`.
@@ -89,47 +90,50 @@ impl Active {
 
 impl Log {
     /// Creates the log in a folder that has none, to be continued by what follows `previous`.
-    /// `database` is a number drawn at random that tells this log from all others.
+    /// `database` is a number drawn at random that tells this log from all others, `generation`
+    /// that of the checkpoint it stands on.
     pub fn create(
         fs: Arc<dyn Fs>,
         dir: &Path,
         options: Options,
         database: u64,
+        generation: u64,
         previous: Zxid,
     ) -> Result<Self, LogError> {
         fs.create_dir(dir)?;
-        let folder = Folder { fs, dir: dir.to_owned(), options, database };
-        let promises = Promises::default();
-        let header = Header {
-            database,
-            first: Zxid(previous.0.saturating_add(1)),
-            previous,
-            chain: 0,
-            promises: promises.clone(),
+        let folder = Folder::new(fs, dir, options, database);
+        let state = State {
+            epochs: Epochs::new(previous),
+            promises: Promises::default(),
+            committed: previous,
+            generation,
         };
+        let header = Header { database, number: 1, base: None, state };
         let spare = folder.preparation(0, options.segment_bytes).run();
-        let active = folder.install(spare.map_err(LogError::no_room)?, &header)?;
-        Ok(Self::resume(folder, Vec::new(), active, previous, promises))
+        let active = Active::install(&folder, spare.map_err(LogError::no_room)?, &header)?;
+        let live = Live::new(vec![active.segment.clone()]);
+        Ok(Self::resume(folder, live, active, header.state, false))
     }
 
-    /// The log whose active segment is durable and ends behind `last`.
+    /// The log whose active segment is durable and adds up to `state`.
     pub(super) fn resume(
         folder: Folder,
-        sealed: Vec<Zxid>,
+        live: Live,
         active: Active,
-        last: Zxid,
-        promises: Promises,
+        state: State,
+        has_leftovers: bool,
     ) -> Self {
         Self {
             folder,
-            sealed,
+            live: Arc::new(live),
             active,
-            last,
-            durable: last,
-            promises,
+            durable: state.epochs.last(),
+            noted: state.committed,
+            state,
             spare: None,
             is_spare_asked: false,
             spares: 1,
+            has_leftovers,
             has_failed: false,
         }
     }
@@ -139,9 +143,24 @@ impl Log {
         self.folder.database
     }
 
+    /// The generation of the checkpoint that the log stands on.
+    pub fn generation(&self) -> u64 {
+        self.state.generation
+    }
+
+    /// Exactly which transactions are in the log.
+    pub fn epochs(&self) -> &Epochs {
+        &self.state.epochs
+    }
+
+    /// The last transaction before the log.
+    pub fn floor(&self) -> Zxid {
+        self.state.epochs.floor()
+    }
+
     /// The last transaction appended.
     pub fn last_zxid(&self) -> Zxid {
-        self.last
+        self.state.epochs.last()
     }
 
     /// The last transaction that a crash cannot take.
@@ -149,14 +168,30 @@ impl Log {
         self.durable
     }
 
+    /// The last transaction known to be committed.
+    pub fn committed(&self) -> Zxid {
+        self.state.committed
+    }
+
+    /// Has the log note, with the next batch or when it is idle, that everything up to `zxid` is
+    /// committed. From now on none of that can be cut off.
+    pub fn set_committed(&mut self, zxid: Zxid) {
+        self.state.committed = self.state.committed.max(zxid);
+    }
+
     /// The newest promises appended.
     pub fn promises(&self) -> &Promises {
-        &self.promises
+        &self.state.promises
     }
 
     /// How many files the log has.
     pub fn segment_count(&self) -> usize {
-        self.sealed.len() + 1
+        self.live.count()
+    }
+
+    /// Where other threads can read what is in the log.
+    pub fn source(&self) -> LogSource {
+        LogSource::new(self.folder.clone(), self.live.clone())
     }
 
     /// Writes the batch behind the last one, with one write, into a further segment if need be.
@@ -178,9 +213,9 @@ impl Log {
         self.unless_failed(Self::try_sync)
     }
 
-    /// Notes in the log how far it is durable, unless the next batch is going to: to be called
-    /// when there is none. Until then damage to the last batch cannot be told from a torn end.
-    /// Where there is no room for it, the next batch says it.
+    /// Notes in the log how far it is durable and what is committed, unless the next batch is
+    /// going to: to be called when there is none. Until then damage to the last batch cannot be
+    /// told from a torn end. Where there is no room for it, the next batch says it.
     ///
     /// # Errors
     /// Any error means that the process has to end.
@@ -232,20 +267,21 @@ impl Log {
     /// `zxid` must be in a durable checkpoint. The files go when the job runs, which may be on
     /// another thread.
     pub fn retire(&mut self, zxid: Zxid, keep: usize) -> Option<Retirement> {
-        let followers = self.sealed.iter().skip(1).chain([&self.active.first]);
-        let passed = followers.take(self.sealed.len());
-        let passed = passed.take_while(|first| first.0 <= zxid.0.saturating_add(1)).count();
-        let count = passed.saturating_sub(keep);
-        self.sealed.drain(..count);
-        let Folder { fs, dir, .. } = self.folder.clone();
-        let first_kept = *self.sealed.first().unwrap_or(&self.active.first);
-        (count > 0).then_some(Retirement { fs, dir, first_kept })
+        let (count, floor) = self.live.retire(zxid, keep);
+        self.state.epochs.raise_floor(floor);
+        let is_needed = count > 0 || std::mem::take(&mut self.has_leftovers);
+        is_needed.then(|| self.retirement())
     }
 
-    fn unless_failed(
+    /// The removal of all files that do not count any more.
+    pub(super) fn retirement(&self) -> Retirement {
+        Retirement::new(self.folder.clone(), self.live.numbers())
+    }
+
+    pub(super) fn unless_failed<T>(
         &mut self,
-        run: impl FnOnce(&mut Self) -> Result<(), LogError>,
-    ) -> Result<(), LogError> {
+        run: impl FnOnce(&mut Self) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
         if self.has_failed {
             return Err(LogError::Failed);
         }
@@ -255,115 +291,119 @@ impl Log {
     }
 
     fn try_append(&mut self, batch: &mut Batch) -> Result<(), LogError> {
+        if let Some(committed) = batch.committed() {
+            self.set_committed(committed);
+        }
         if batch.is_empty() {
             return Ok(());
         }
-        let last = batch.check_order(self.last)?;
+        let before = self.last_zxid();
+        let last = batch.check_order(before)?;
         if !self.active.has_room_for(batch.size() as u64) {
-            self.make_room(batch)?;
+            self.roll(batch)?;
         }
-        let mark = self.active.mark(self.folder.database);
-        let chain = batch.link(mark, self.last, self.active.chain);
+        let mark = self.next_mark(last);
+        let chain = batch.link(mark, before, self.active.chain);
         self.active.write(batch.bytes(), chain, mark)?;
         self.active.batch_end = self.active.end;
-        self.active.transactions += batch.transaction_count();
-        self.last = last;
-        batch.note_promises(&mut self.promises);
+        self.noted = mark.committed;
+        batch.note(&mut self.state);
+        self.active.segment.publish(self.end());
         Ok(())
     }
 
-    fn try_sync(&mut self) -> Result<(), LogError> {
+    pub(super) fn try_sync(&mut self) -> Result<(), LogError> {
         self.active.file.sync_data()?;
         self.active.synced = self.active.end;
-        self.durable = self.last;
+        self.durable = self.last_zxid();
         Ok(())
     }
 
     fn try_mark(&mut self) -> Result<(), LogError> {
-        let is_news = self.active.marked < self.active.batch_end
-            && self.active.batch_end <= self.active.synced;
+        let Active { marked, batch_end, synced, .. } = self.active;
+        let last = self.last_zxid();
+        let mark = self.next_mark(last);
+        let is_news = (marked < batch_end && batch_end <= synced) || mark.committed > self.noted;
         if !is_news || !self.active.has_room_for(record::MARK as u64) {
             return Ok(());
         }
-        let mark = self.active.mark(self.folder.database);
         let mut bytes = [0; record::MARK];
-        mark.write(&mut bytes, self.last);
+        mark.write(&mut bytes, last);
         let chain = record::link(&mut bytes, self.active.chain);
-        self.active.write(&bytes, chain, mark)
-    }
-
-    /// Makes the active segment one that has room for the batch.
-    fn make_room(&mut self, batch: &Batch) -> Result<(), LogError> {
-        let first = batch.transactions().next().map(|(zxid, _)| zxid);
-        let first = first.unwrap_or(Zxid(self.last.0.saturating_add(1)));
-        // A segment has its name from its first transaction: without one, or behind a truncation,
-        // there is no name for another.
-        if self.active.transactions == 0 || first <= self.active.first {
-            return self.grow(batch.size() as u64);
-        }
-        self.roll(batch, first)
-    }
-
-    /// Enlarges the active segment for a batch of `length` bytes.
-    fn grow(&mut self, length: u64) -> Result<(), LogError> {
-        // When growing fails, nothing that counts is to be in doubt.
-        self.try_sync()?;
-        let Active { file, size, end, .. } = &self.active;
-        let larger = segment::round_up(end + length + record::SEAL as u64);
-        if let Err(error) = segment::write_zeros(&**file, *size, larger) {
-            // To give the room back is a kindness; zeros do no harm.
-            let _ = file.set_size(*size);
-            return Err(LogError::no_room(error));
-        }
-        self.active.size = larger;
+        self.active.write(&bytes, chain, mark)?;
+        self.noted = mark.committed;
+        self.active.segment.publish(self.end());
         Ok(())
     }
 
-    /// Seals the active segment and begins the next, `first` being its name.
-    fn roll(&mut self, batch: &Batch, first: Zxid) -> Result<(), LogError> {
-        let (seal, chain) = self.seal();
-        let header = Header {
-            database: self.folder.database,
-            first,
-            previous: self.last,
-            chain,
-            promises: self.promises.clone(),
-        };
-        let needed = (header.encode().0.len() + batch.size() + record::SEAL) as u64;
-        let spare = match self.spare.take_if(|spare| spare.size >= needed) {
-            Some(spare) => spare,
-            None => self.prepare_now(batch, needed).map_err(LogError::no_room)?,
-        };
-        // The next segment gets its name before this one is sealed: a sealed segment without one
-        // behind it means that files are missing. Nothing goes into it before the seal is durable.
-        let next = self.folder.install(spare, &header)?;
-        self.active.file.write_at(self.active.end, &seal)?;
-        self.active.file.sync_data()?;
-        self.durable = self.last;
-        self.sealed.push(self.active.first);
-        self.active = next;
+    /// What is to be noted with records behind which `last` is the last transaction.
+    fn next_mark(&self, last: Zxid) -> Mark {
+        let Active { end, synced, .. } = self.active;
+        let committed = self.state.committed.min(last);
+        Mark { database: self.folder.database, offset: end, synced, committed }
+    }
+
+    /// Where the next record goes.
+    pub(super) fn end(&self) -> Place {
+        let Active { end, chain, .. } = self.active;
+        Place { offset: end, chain, last: self.last_zxid() }
+    }
+
+    /// Begins the next segment, with room for the batch.
+    fn roll(&mut self, batch: &Batch) -> Result<(), LogError> {
+        // What a segment continues is durable before the segment is there: whatever is missing
+        // before it later on was lost by damage.
+        if self.active.synced < self.active.end {
+            self.try_sync()?;
+        }
+        let end = self.end();
+        let base = Base { segment: self.number(), offset: end.offset, chain: end.chain };
+        let next = self.next_header(Some(base), self.state.clone());
+        let needed = batch.size() as u64;
+        let spare = self.take_spare(&next, needed, batch.transaction_count() == 0)?;
+        let active = Active::install(&self.folder, spare, &next)?;
+        self.live.push(active.segment.clone());
+        let full = self.enter(active, &next);
+        segment::seal(&*full, end, next.number)?;
+        Ok(())
+    }
+
+    /// The number of the active segment.
+    pub(super) fn number(&self) -> u64 {
+        self.active.segment.number
+    }
+
+    /// The header of the next segment.
+    pub(super) fn next_header(&self, base: Option<Base>, mut state: State) -> Header {
+        state.committed = state.committed.min(state.epochs.last());
+        Header { database: self.folder.database, number: self.number() + 1, base, state }
+    }
+
+    /// Makes a segment the active one; gives the file of the one before.
+    pub(super) fn enter(&mut self, active: Active, header: &Header) -> Box<dyn File> {
+        self.noted = header.state.committed;
         self.is_spare_asked = false;
-        Ok(())
+        std::mem::replace(&mut self.active, active).file
     }
 
-    /// The record that ends the active segment, and the chain behind it.
-    fn seal(&self) -> (BytesMut, u32) {
-        let mut seal = BytesMut::with_capacity(record::SEAL);
-        let start = record::begin(&mut seal);
-        seal.put_u64_le(self.active.transactions);
-        record::end(&mut seal, start, Kind::Seal, self.last);
-        let chain = record::link(&mut seal, self.active.chain);
-        (seal, chain)
-    }
-
-    fn prepare_now(&mut self, batch: &Batch, needed: u64) -> fs::Result<Spare> {
-        let size = self.folder.options.segment_bytes.max(needed);
-        let spare = self.next_preparation(size).run();
-        // A promise must be kept on a disk that is too full for a whole segment, too.
-        if batch.transaction_count() == 0 && spare.as_ref().is_err_and(FsError::is_full) {
-            return self.next_preparation(needed).run();
+    /// An empty segment with room for `length` bytes behind the header. If there is no room for a
+    /// whole one, a `modest` need is content with a small one.
+    pub(super) fn take_spare(
+        &mut self,
+        header: &Header,
+        length: u64,
+        modest: bool,
+    ) -> Result<Spare, LogError> {
+        let needed = header.encode().0.len() as u64 + length + record::SEAL as u64;
+        if let Some(spare) = self.spare.take_if(|spare| spare.size >= needed) {
+            return Ok(spare);
         }
-        spare
+        let size = self.folder.options.segment_bytes.max(needed);
+        let mut spare = self.next_preparation(size).run();
+        if modest && spare.as_ref().is_err_and(FsError::is_full) {
+            spare = self.next_preparation(needed).run();
+        }
+        spare.map_err(LogError::no_room)
     }
 
     fn next_preparation(&mut self, size: u64) -> Preparation {
@@ -372,29 +412,22 @@ impl Log {
     }
 }
 
-/// The removal of files that the log has let go: a job that may run beside it, on another thread.
-/// Two of them must not run at once.
-#[derive(Debug)]
-pub struct Retirement {
-    fs: Arc<dyn Fs>,
-    dir: PathBuf,
-    first_kept: Zxid,
-}
+impl Active {
+    /// Makes an empty segment the one with this header.
+    pub(super) fn install(
+        folder: &Folder,
+        spare: Spare,
+        header: &Header,
+    ) -> Result<Self, LogError> {
+        let size = spare.size;
+        let (file, start) = folder.install(spare, header)?;
+        let Header { number, base, .. } = *header;
+        let segment = Segment::new(number, base, start, start.offset, Waypoints::default());
+        Ok(Self::new(file, Arc::new(segment), size, start))
+    }
 
-impl Retirement {
-    /// Removes the files, those that an earlier job could not remove included, and gives their
-    /// number. Oldest first and one by one, so that no failure and no crash leaves a hole.
-    pub fn run(self) -> fs::Result<usize> {
-        let Self { fs, dir, first_kept } = self;
-        fs.sync_dir(&dir)?;
-        let names = fs.list(&dir)?;
-        let names = names.iter().filter_map(|name| segment::parse_name(name));
-        let mut count = 0;
-        for name in names.filter(|name| *name < first_kept) {
-            fs.remove(&segment::path(&dir, name))?;
-            fs.sync_dir(&dir)?;
-            count += 1;
-        }
-        Ok(count)
+    /// As others see it.
+    pub(super) fn segment(&self) -> Arc<Segment> {
+        self.segment.clone()
     }
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use quorate_protocol::{Decode, DecodeError, Zxid};
 
-use super::checkpoint::{Checkpoint, CheckpointError};
+use super::checkpoint::{self, Checkpoint, CheckpointError};
 use super::fs::{Fs, FsError, Lock};
 use super::layout::Layout;
-use super::log::{self, Kind, Log, LogError, Replay};
+use super::log::{self, Log, LogError, LogFiles, ReadError, Replay};
 use crate::tree::Tree;
 use crate::txn::TxnRecord;
 
@@ -28,14 +28,28 @@ pub struct Settings {
     pub database: u64,
     /// See [`Tree::new`].
     pub tree_seed: u64,
+    /// How much of the log counts.
+    pub replay: Extent,
+}
+
+/// How much of the log is applied to the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it: what is durable is committed, since no other server has a say.
+    All,
+    /// What the log says is committed, and no less than the checkpoint holds. What is behind it
+    /// waits for a leader.
+    Committed,
 }
 
 /// The state before the crash, ready to go on.
 #[derive(Debug)]
 pub struct Recovered {
-    /// The tree, as of the log's last transaction.
+    /// The tree, as of `committed`.
     pub tree: Tree,
-    /// The log, positioned behind that transaction, all of it durable.
+    /// The last transaction that is applied; with [`Extent::All`], the last in the log.
+    pub committed: Zxid,
+    /// The log, positioned behind its last transaction, all of it durable.
     pub log: Log,
     /// The checkpoint, to write the next one.
     pub checkpoint: Checkpoint,
@@ -69,6 +83,9 @@ pub enum RecoveryError {
     /// The log failed or is damaged.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The log, good a moment before, cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The checkpoint failed.
     #[error(transparent)]
     Checkpoint(CheckpointError),
@@ -102,11 +119,12 @@ pub enum RecoveryError {
         /// What is wrong with the log.
         log: LogError,
     },
-    /// There is a checkpoint and no log, or one that ends before it.
+    /// There is a checkpoint and no log, or one without the checkpoint's last transaction.
     #[error(
-        "the log in {} ends at {log}, before the checkpoint at {checkpoint}: the newest \
-         transactions are missing, though they may have been acknowledged. Restore dataDir and \
-         dataLogDir from a copy, or check that dataLogDir is the folder it was",
+        "the log in {} ends at {log} and does not have {checkpoint}, the checkpoint's last \
+         transaction: the newest transactions are missing, though they may have been \
+         acknowledged. Restore dataDir and dataLogDir from a copy, or check that dataLogDir is \
+         the folder it was",
         folder.display()
     )]
     LogLost {
@@ -138,146 +156,142 @@ pub enum RecoveryError {
         /// What is wrong with it.
         source: DecodeError,
     },
-    /// The log takes back transactions that the tree holds.
-    #[error("the log is cut back to {to}, behind which the tree at {tree} cannot go")]
-    Truncated {
-        /// The last transaction that counts.
-        to: Zxid,
-        /// The last transaction in the tree.
-        tree: Zxid,
-    },
 }
 
 /// Recovers the state, or makes a new one in empty folders.
-pub fn open(fs: Arc<dyn Fs>, settings: &Settings) -> Result<Recovered, RecoveryError> {
+pub fn open(fs: &Arc<dyn Fs>, settings: &Settings) -> Result<Recovered, RecoveryError> {
     let layout = &settings.layout;
-    refuse_zookeeper_data(&*fs, layout)?;
+    refuse_zookeeper_data(&**fs, layout)?;
     fs.create_dir(&layout.data())?;
     fs.create_dir(&layout.log())?;
-    let locks = lock(&*fs, layout)?;
+    let locks = lock(&**fs, layout)?;
 
-    let mut report = Report::default();
-    let loaded = load(&fs, settings);
-    let (checkpoint, tree, damage) = match loaded {
+    let files = LogFiles::find(fs.clone(), &layout.log(), settings.log)?;
+    let Some(files) = files else {
+        return begin(fs, settings, locks);
+    };
+    let generation = files.generation();
+    let (checkpoint, tree, damage) = match load(fs, settings, generation) {
         Ok((checkpoint, tree)) => (checkpoint, tree, None),
         Err(damage @ CheckpointError::Damaged { .. }) => (None, None, Some(damage)),
         Err(error) => return Err(RecoveryError::Checkpoint(error)),
     };
+    if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.database() != files.database()) {
+        return Err(RecoveryError::Strangers {
+            checkpoint: checkpoint::path(&layout.data(), generation),
+            folder: layout.log(),
+        });
+    }
     let mut tree = tree.unwrap_or_else(|| Tree::new(settings.tree_seed));
-    report.checkpoint_zxid = tree.last_zxid();
-
-    let replay = Replay::open(fs.clone(), &layout.log(), settings.log, tree.last_zxid());
-    let replay = match (replay, damage) {
+    let mut report = Report { checkpoint_zxid: tree.last_zxid(), ..Report::default() };
+    let replay = match (files.replay(tree.last_zxid()), damage) {
         (Err(log @ LogError::Corruption(_)), Some(checkpoint)) => {
             return Err(RecoveryError::CheckpointLost { checkpoint, log });
         }
-        (Ok(None), Some(damage)) => return Err(RecoveryError::Checkpoint(damage)),
         (replay, damage) => {
             report.damaged_checkpoint = damage.map(|damage| damage.to_string());
             replay?
         }
     };
-    let log = match replay {
-        Some(replay) => {
-            self::replay(replay, settings, checkpoint.as_ref(), &mut tree, &mut report)?
-        }
-        None if checkpoint.is_none() => {
-            report.is_new = true;
-            let Settings { log, database, .. } = *settings;
-            Log::create(fs.clone(), &layout.log(), log, database, Zxid::ZERO)?
-        }
-        None => {
-            return Err(RecoveryError::LogLost {
-                folder: layout.log(),
-                log: Zxid::ZERO,
-                checkpoint: tree.last_zxid(),
-            });
-        }
-    };
-    let checkpoint = match checkpoint {
-        Some(checkpoint) => checkpoint,
-        None => renew_checkpoint(fs, layout, log.database(), &report)?,
-    };
-    Ok(Recovered { tree, log, checkpoint, locks, report })
-}
-
-/// The checkpoint and the tree in it, if there are.
-fn load(
-    fs: &Arc<dyn Fs>,
-    settings: &Settings,
-) -> Result<(Option<Checkpoint>, Option<Tree>), CheckpointError> {
-    let Some(checkpoint) = Checkpoint::open(fs.clone(), &settings.layout.checkpoint())? else {
-        return Ok((None, None));
-    };
-    let tree = checkpoint.load(settings.tree_seed)?;
-    Ok((Some(checkpoint), tree))
-}
-
-/// Applies what is in the log behind the tree's last transaction.
-fn replay(
-    mut replay: Replay,
-    settings: &Settings,
-    checkpoint: Option<&Checkpoint>,
-    tree: &mut Tree,
-    report: &mut Report,
-) -> Result<Log, RecoveryError> {
-    let layout = &settings.layout;
-    if checkpoint.is_some_and(|checkpoint| checkpoint.database() != replay.database()) {
-        return Err(RecoveryError::Strangers {
-            checkpoint: layout.checkpoint(),
-            folder: layout.log(),
-        });
-    }
-    while let Some(record) = replay.next()? {
-        match record.kind {
-            Kind::Transaction => {
-                let zxid = record.zxid;
-                let transaction = TxnRecord::from_bytes(record.body)
-                    .map_err(|source| RecoveryError::Transaction { zxid, source })?;
-                let outcome = tree.apply(&transaction, &mut |_| {});
-                if outcome.digest_mismatch.is_some() {
-                    report.digest_mismatch.get_or_insert(zxid);
-                }
-                report.replayed += 1;
-            }
-            // Only an ensemble takes transactions back, and then fetches the tree from a peer.
-            Kind::Truncation => {
-                let to = record.truncated_to();
-                if to.is_none_or(|to| to < tree.last_zxid()) {
-                    let to = to.unwrap_or_default();
-                    return Err(RecoveryError::Truncated { to, tree: tree.last_zxid() });
-                }
-            }
-            _ => {}
-        }
-    }
-    if replay.last_zxid() < tree.last_zxid() {
+    if !replay.contains(tree.last_zxid()) {
         return Err(RecoveryError::LogLost {
             folder: layout.log(),
             log: replay.last_zxid(),
             checkpoint: tree.last_zxid(),
         });
     }
-    Ok(replay.finish()?)
+    let log = finish(replay, settings.replay, &mut tree, &mut report)?;
+    let checkpoint = match checkpoint {
+        Some(checkpoint) => checkpoint,
+        None => renew_checkpoint(fs, layout, &log, &report)?,
+    };
+    // Of a snapshot that did not come to count, or of the time before one that did.
+    checkpoint::remove_others(&**fs, &layout.data(), generation)?;
+    Ok(Recovered { committed: tree.last_zxid(), tree, log, checkpoint, locks, report })
+}
+
+/// A new state in empty folders.
+fn begin(
+    fs: &Arc<dyn Fs>,
+    settings: &Settings,
+    locks: Vec<Box<dyn Lock>>,
+) -> Result<Recovered, RecoveryError> {
+    let Settings { layout, log, database, tree_seed, .. } = settings;
+    if let Some(&generation) = checkpoint::generations(&**fs, &layout.data())?.last() {
+        let (_, tree) = load(fs, settings, generation).map_err(RecoveryError::Checkpoint)?;
+        return Err(RecoveryError::LogLost {
+            folder: layout.log(),
+            log: Zxid::ZERO,
+            checkpoint: tree.map_or(Zxid::ZERO, |tree| tree.last_zxid()),
+        });
+    }
+    let generation = checkpoint::FIRST_GENERATION;
+    let log = Log::create(fs.clone(), &layout.log(), *log, *database, generation, Zxid::ZERO)?;
+    let report = Report { is_new: true, ..Report::default() };
+    let checkpoint = renew_checkpoint(fs, layout, &log, &report)?;
+    let tree = Tree::new(*tree_seed);
+    Ok(Recovered { committed: Zxid::ZERO, tree, log, checkpoint, locks, report })
+}
+
+/// The checkpoint and the tree in it, if there are.
+fn load(
+    fs: &Arc<dyn Fs>,
+    settings: &Settings,
+    generation: u64,
+) -> Result<(Option<Checkpoint>, Option<Tree>), CheckpointError> {
+    let opened = Checkpoint::open(fs.clone(), &settings.layout.data(), generation)?;
+    let Some(checkpoint) = opened else {
+        return Ok((None, None));
+    };
+    let tree = checkpoint.load(settings.tree_seed)?;
+    Ok((Some(checkpoint), tree))
+}
+
+/// Applies what counts of the log behind the tree's last transaction.
+fn finish(
+    replay: Replay,
+    extent: Extent,
+    tree: &mut Tree,
+    report: &mut Report,
+) -> Result<Log, RecoveryError> {
+    let mut log = replay.finish()?;
+    let upto = match extent {
+        Extent::All => log.last_zxid(),
+        Extent::Committed => log.committed().max(tree.last_zxid()),
+    };
+    log.set_committed(upto);
+    let mut reader = log.source().open(tree.last_zxid())?;
+    while let Some((zxid, body)) = reader.next(upto)? {
+        let transaction = TxnRecord::from_bytes(body)
+            .map_err(|source| RecoveryError::Transaction { zxid, source })?;
+        let outcome = tree.apply(&transaction, &mut |_| {});
+        if outcome.digest_mismatch.is_some() {
+            report.digest_mismatch.get_or_insert(zxid);
+        }
+        report.replayed += 1;
+    }
+    Ok(log)
 }
 
 /// A new checkpoint's file; one that cannot be read is kept under another name.
 fn renew_checkpoint(
-    fs: Arc<dyn Fs>,
+    fs: &Arc<dyn Fs>,
     layout: &Layout,
-    database: u64,
+    log: &Log,
     report: &Report,
 ) -> Result<Checkpoint, RecoveryError> {
-    let path = layout.checkpoint();
+    let (dir, generation) = (layout.data(), log.generation());
     if report.damaged_checkpoint.is_some() {
+        let path = checkpoint::path(&dir, generation);
         fs.rename(&path, &path.with_extension("damaged"))?;
-        fs.sync_dir(&layout.data())?;
+        fs.sync_dir(&dir)?;
     }
-    Checkpoint::create(fs, &path, database).map_err(RecoveryError::Checkpoint)
+    Checkpoint::create(fs.clone(), &dir, generation, log.database())
+        .map_err(RecoveryError::Checkpoint)
 }
 
 fn refuse_zookeeper_data(fs: &dyn Fs, layout: &Layout) -> Result<(), RecoveryError> {
-    let has_checkpoint = fs.list(&layout.data())?.iter().any(|name| name == Layout::CHECKPOINT);
+    let has_checkpoint = !checkpoint::generations(fs, &layout.data())?.is_empty();
     if has_checkpoint || !fs.list(&layout.log())?.is_empty() {
         return Ok(());
     }

@@ -14,11 +14,12 @@ fn settings(data: &str, data_log: &str) -> Settings {
         log: log::Options { segment_bytes: 8192 },
         database: 7,
         tree_seed: 3,
+        replay: Extent::All,
     }
 }
 
 fn recover(fs: &Arc<dyn Fs>) -> Result<Recovered, RecoveryError> {
-    open(fs.clone(), &settings("/data", "/log"))
+    open(fs, &settings("/data", "/log"))
 }
 
 fn memory() -> (MemoryFs, Arc<dyn Fs>) {
@@ -127,13 +128,13 @@ fn a_restart_finds_everything() {
     for (fs, settings) in
         [(memory, settings("/data", "/log")), (Arc::new(RealFs) as Arc<dyn Fs>, real)]
     {
-        let recovered = open(fs.clone(), &settings).unwrap();
+        let recovered = open(&fs, &settings).unwrap();
         assert!(recovered.report.is_new);
         let mut server = Server { recovered, durable: 0 };
         server.create(30).unwrap();
         drop(server);
 
-        let recovered = open(fs.clone(), &settings).unwrap();
+        let recovered = open(&fs, &settings).unwrap();
         assert_eq!(recovered.report, Report { replayed: 30, ..Report::default() });
         let mut server = Server { recovered, durable: 0 };
         server.checkpoint().unwrap();
@@ -141,7 +142,7 @@ fn a_restart_finds_everything() {
         let digest = server.recovered.tree.digest();
         drop(server);
 
-        let recovered = open(fs, &settings).unwrap();
+        let recovered = open(&fs, &settings).unwrap();
         let checkpoint_zxid = Zxid(30);
         assert_eq!(recovered.report, Report { checkpoint_zxid, replayed: 5, ..Report::default() });
         assert_eq!((created(&recovered.tree), recovered.tree.digest()), (35, digest));
@@ -199,7 +200,7 @@ fn a_second_server_is_kept_out() {
     let first = recover(&fs).unwrap();
     let text = recover(&fs).unwrap_err().to_string();
     assert!(text.starts_with("another server holds /data/quorate/LOCK: "), "{text}");
-    let same_log = open(fs.clone(), &settings("/other", "/log")).unwrap_err();
+    let same_log = open(&fs, &settings("/other", "/log")).unwrap_err();
     assert!(matches!(same_log, RecoveryError::Locked { .. }));
     drop(first);
     recover(&fs).unwrap();
@@ -225,7 +226,7 @@ fn sample() -> (MemoryFs, Arc<dyn Fs>) {
     (fs, dyn_fs)
 }
 
-const CHECKPOINT: &str = "/data/quorate/checkpoint.redb";
+const CHECKPOINT: &str = "/data/quorate/checkpoint-1.redb";
 
 #[test]
 fn a_lost_log_is_not_an_empty_one() {
@@ -259,10 +260,10 @@ fn a_log_that_ends_before_the_checkpoint_has_lost_something() {
 fn log_and_checkpoint_must_belong_together() {
     let (_, fs) = sample();
     let other = Settings { database: 8, ..settings("/data2", "/log2") };
-    let mut server = Server { recovered: open(fs.clone(), &other).unwrap(), durable: 0 };
+    let mut server = Server { recovered: open(&fs, &other).unwrap(), durable: 0 };
     server.create(25).unwrap();
     drop(server);
-    let mixed = open(fs, &settings("/data", "/log2")).unwrap_err();
+    let mixed = open(&fs, &settings("/data", "/log2")).unwrap_err();
     assert!(matches!(mixed, RecoveryError::Strangers { .. }), "{mixed}");
 }
 
@@ -280,7 +281,7 @@ fn a_damaged_checkpoint_is_made_anew_while_the_log_has_all() {
         assert!(recovered.report.damaged_checkpoint.is_some());
         assert_eq!(
             dyn_fs.list(Path::new("/data/quorate")).unwrap(),
-            ["checkpoint.damaged", "checkpoint.redb"]
+            ["checkpoint-1.damaged", "checkpoint-1.redb"]
         );
         let mut server = Server { recovered, durable: 0 };
         server.checkpoint().unwrap();
@@ -301,7 +302,7 @@ fn a_damaged_checkpoint_stops_the_start_when_the_log_has_not() {
     fs.damage(Path::new(CHECKPOINT), Vec::clear);
     let text = recover(&dyn_fs).unwrap_err().to_string();
     assert!(
-        text.starts_with("the checkpoint /data/quorate/checkpoint.redb is damaged: it is empty")
+        text.starts_with("the checkpoint /data/quorate/checkpoint-1.redb is damaged: it is empty")
             && text.contains("the segments before it are missing"),
         "{text}"
     );

@@ -35,7 +35,7 @@ impl Model {
 /// or the disk fails for good.
 fn work(fs: &Arc<dyn Fs>, dir: &Path, seed: u64, model: &mut Model) -> Result<(), LogError> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut log = Log::create(fs.clone(), dir, SMALL, DATABASE, Zxid::ZERO)?;
+    let mut log = Log::create(fs.clone(), dir, SMALL, DATABASE, 1, Zxid::ZERO)?;
     for step in 0..24 {
         let mut batch = Batch::new();
         let before = model.appended.len();
@@ -91,7 +91,7 @@ fn work(fs: &Arc<dyn Fs>, dir: &Path, seed: u64, model: &mut Model) -> Result<()
 fn check(fs: &MemoryFs, dir: &Path, model: &Model, at: &str) -> Option<(usize, Log)> {
     let fs: Arc<dyn Fs> = Arc::new(fs.clone());
     let after = model.checkpoint_zxid();
-    if Replay::open(fs.clone(), dir, SMALL, after).unwrap().is_none() {
+    if LogFiles::find(fs.clone(), dir, SMALL).unwrap().is_none() {
         assert_eq!(model.durable, 0, "{at}: the log is gone");
         return None;
     }
@@ -141,8 +141,9 @@ fn crash_while_recovering(fs: &MemoryFs, dir: &Path, model: &Model, at: &str) {
         let fs = fs.crash(|n| n - 1);
         let faulty = FaultyFs::new(Arc::new(fs.clone()), Fault::PowerCut(cut));
         let dyn_fs: Arc<dyn Fs> = Arc::new(faulty.clone());
-        let replay = Replay::open(dyn_fs, dir, SMALL, model.checkpoint_zxid());
-        let _ = replay.map(|replay| replay.map(Replay::finish));
+        let _ = LogFiles::find(dyn_fs, dir, SMALL).map(|files| {
+            files.map(|files| files.replay(model.checkpoint_zxid()).and_then(Replay::finish))
+        });
         if faulty.changes() <= cut {
             break;
         }
@@ -175,8 +176,8 @@ fn go_on(fs: &MemoryFs, dir: &Path, model: &Model, at: &str) {
 fn the_rest_of_a_torn_end_never_continues_a_later_batch() {
     let (fs, dir) = memory();
     let mut log = create(&(Arc::new(fs.clone()) as _), &dir);
-    log.append(&mut batch_of(&entries(1..=1, 952))).unwrap();
-    log.append(&mut batch_of(&entries(2..=2, 952))).unwrap();
+    log.append(&mut batch_of(&entries(1..=1, 944))).unwrap();
+    log.append(&mut batch_of(&entries(2..=2, 944))).unwrap();
     // Two sectors for each batch; those of the first are lost.
     let mut sectors = 0;
     let torn = fs.crash(|n| {
@@ -187,8 +188,8 @@ fn the_rest_of_a_torn_end_never_continues_a_later_batch() {
     let dyn_fs: Arc<dyn Fs> = Arc::new(torn.clone());
     let (read, mut log) = open(&dyn_fs, &dir, Zxid::ZERO).unwrap();
     assert_eq!(read, []);
-    append(&mut log, &entries(1..=1, 952));
-    assert_eq!(open(&dyn_fs, &dir, Zxid::ZERO).unwrap().0, entries(1..=1, 952));
+    append(&mut log, &entries(1..=1, 944));
+    assert_eq!(open(&dyn_fs, &dir, Zxid::ZERO).unwrap().0, entries(1..=1, 944));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The log on both file systems; then crashes, faults and damage in the modules below.
 
 mod crash;
+mod cut;
 mod damage;
+mod reading;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,19 +30,26 @@ fn check_both(case: impl Fn(Arc<dyn Fs>, &Path)) {
 }
 
 fn create(fs: &Arc<dyn Fs>, dir: &Path) -> Log {
-    Log::create(fs.clone(), dir, SMALL, DATABASE, Zxid::ZERO).unwrap()
+    Log::create(fs.clone(), dir, SMALL, DATABASE, 1, Zxid::ZERO).unwrap()
 }
 
 /// What a log holds behind `after`, and the log.
 fn open(fs: &Arc<dyn Fs>, dir: &Path, after: Zxid) -> Result<(Vec<Entry>, Log), LogError> {
-    let mut replay = Replay::open(fs.clone(), dir, SMALL, after)?.expect("there is a log");
+    let files = LogFiles::find(fs.clone(), dir, SMALL)?.expect("there is a log");
+    let log = files.replay(after)?.finish()?;
+    let entries = read(&log, after);
+    assert_eq!(entries.last().map_or(after, |(zxid, _)| *zxid), log.last_zxid());
+    Ok((entries, log))
+}
+
+/// What a log holds behind `after`.
+fn read(log: &Log, after: Zxid) -> Vec<Entry> {
+    let mut reader = log.source().open(after).unwrap();
     let mut entries = Vec::new();
-    while let Some(record) = replay.next()? {
-        if record.kind == Kind::Transaction {
-            entries.push((record.zxid, record.body.to_vec()));
-        }
+    while let Some((zxid, body)) = reader.next(log.last_zxid()).unwrap() {
+        entries.push((zxid, body.to_vec()));
     }
-    Ok((entries, replay.finish()?))
+    entries
 }
 
 fn batch_of(entries: &[Entry]) -> Batch {
@@ -89,7 +98,7 @@ fn what_was_appended_is_read_again() {
 fn an_empty_folder_has_no_log() {
     check_both(|fs, dir| {
         fs.create_dir(dir).unwrap();
-        assert!(Replay::open(fs, dir, SMALL, Zxid::ZERO).unwrap().is_none());
+        assert!(LogFiles::find(fs, dir, SMALL).unwrap().is_none());
     });
 }
 
@@ -152,28 +161,6 @@ fn promises_survive_the_segments_that_held_them() {
 }
 
 #[test]
-fn a_truncation_is_a_record_and_the_next_transaction_follows_it() {
-    check_both(|fs, dir| {
-        let mut log = create(&fs, dir);
-        append(&mut log, &entries(1..=5, 10));
-        let mut batch = Batch::new();
-        batch.push_truncation(Zxid(2));
-        log.append(&mut batch).unwrap();
-        log.sync().unwrap();
-        assert_eq!((log.last_zxid(), log.durable_zxid()), (Zxid(2), Zxid(2)));
-        append(&mut log, &entries([Zxid::new(1, 1).0], 10));
-        drop(log);
-        let mut replay = Replay::open(fs, dir, SMALL, Zxid::ZERO).unwrap().unwrap();
-        let mut kinds = Vec::new();
-        while let Some(record) = replay.next().unwrap() {
-            kinds.push((record.kind, record.zxid.0));
-        }
-        assert_eq!(kinds[5], (Kind::Truncation, 5));
-        assert_eq!(kinds[6], (Kind::Transaction, Zxid::new(1, 1).0));
-    });
-}
-
-#[test]
 fn full_segments_are_followed_by_others_and_retired() {
     check_both(|fs, dir| {
         let mut log = create(&fs, dir);
@@ -181,18 +168,21 @@ fn full_segments_are_followed_by_others_and_retired() {
             append(&mut log, &entries(n..=n, 1000));
         }
         let segments = names(&*fs, dir);
-        assert_eq!(segments[0], "0000000000000001.log");
-        assert_eq!(segments[1], "0000000000000004.log", "three records of 1024 bytes each");
-        assert_eq!((segments.len(), log.segment_count()), (7, 7));
+        let expected: Vec<_> = (1..=7).map(|n| format!("{n:016x}.log")).collect();
+        assert_eq!(segments, expected, "three records of 1024 bytes in each");
+        assert_eq!(log.segment_count(), 7);
 
         assert!(log.retire(Zxid(2), 0).is_none(), "3 is in the first segment");
         assert!(log.retire(Zxid(3), 1).is_none(), "one is to be kept");
         assert_eq!(log.retire(Zxid(3), 0).unwrap().run().unwrap(), 1);
         assert_eq!(log.retire(Zxid(100), 1).unwrap().run().unwrap(), 4);
-        assert_eq!(names(&*fs, dir), ["0000000000000010.log", "0000000000000013.log"]);
+        assert_eq!(names(&*fs, dir), ["0000000000000006.log", "0000000000000007.log"]);
+        assert_eq!((log.floor(), log.last_zxid()), (Zxid(15), Zxid(20)));
         drop(log);
 
-        assert_eq!(open(&fs, dir, Zxid(15)).unwrap().0, entries(16..=20, 1000));
+        let (read, log) = open(&fs, dir, Zxid(15)).unwrap();
+        assert_eq!(read, entries(16..=20, 1000));
+        assert_eq!((log.floor(), log.epochs().ends()), (Zxid(15), &[Zxid(20)][..]));
         let error = open(&fs, dir, Zxid(14)).unwrap_err();
         assert!(error.to_string().contains("the segments before it are missing"), "{error}");
     });
@@ -205,7 +195,7 @@ fn a_batch_larger_than_a_segment_has_a_larger_one() {
         append(&mut log, &entries(1..=1, 10_000));
         append(&mut log, &entries(2..=2, 20_000));
         append(&mut log, &entries(3..=3, 5000));
-        assert_eq!(log.segment_count(), 3);
+        assert_eq!(log.segment_count(), 4, "the first one was too small for any");
         drop(log);
         let expected =
             [entries(1..=1, 10_000), entries(2..=2, 20_000), entries(3..=3, 5000)].concat();
@@ -262,7 +252,7 @@ fn a_full_log_looks_for_room_when_asked_to() {
 fn a_log_can_begin_anywhere() {
     check_both(|fs, dir| {
         let start = Zxid::new(5, 77);
-        let mut log = Log::create(fs.clone(), dir, SMALL, DATABASE, start).unwrap();
+        let mut log = Log::create(fs.clone(), dir, SMALL, DATABASE, 1, start).unwrap();
         append(&mut log, &entries([start.0 + 1, Zxid::new(6, 1).0], 10));
         drop(log);
         assert_eq!(open(&fs, dir, start).unwrap().0.len(), 2);
@@ -283,4 +273,61 @@ fn an_idle_log_says_once_how_far_it_is_durable() {
     log.sync().unwrap();
     log.mark().unwrap();
     assert_eq!(content(), marked);
+    log.set_committed(Zxid(1));
+    log.mark().unwrap();
+    let committed = content();
+    assert_ne!(committed, marked);
+    log.mark().unwrap();
+    assert_eq!(content(), committed);
+}
+
+#[test]
+fn the_log_says_what_is_committed() {
+    check_both(|fs, dir| {
+        let committed = || open(&fs, dir, Zxid::ZERO).unwrap().1.committed();
+        let mut log = create(&fs, dir);
+        append(&mut log, &entries(1..=4, 10));
+        let mut batch = batch_of(&entries(5..=6, 10));
+        batch.set_committed(Zxid(3));
+        log.append(&mut batch).unwrap();
+        log.sync().unwrap();
+        assert_eq!((log.committed(), committed()), (Zxid(3), Zxid(3)));
+        log.set_committed(Zxid(2));
+        assert_eq!(log.committed(), Zxid(3), "what is committed stays so");
+        log.set_committed(Zxid(5));
+        assert_eq!(committed(), Zxid(3), "nothing was written since");
+        log.mark().unwrap();
+        assert_eq!(committed(), Zxid(5));
+        log.set_committed(Zxid(99));
+        log.close().unwrap();
+        assert_eq!(committed(), Zxid(6), "what is not in the log is not there to be applied");
+        for n in 7..=12 {
+            append(&mut log, &entries(n..=n, 900));
+        }
+        drop(log);
+        let (_, log) = open(&fs, dir, Zxid(12)).unwrap();
+        assert!(log.committed() >= Zxid(9), "the header of the newest segment says it, too");
+    });
+}
+
+#[test]
+fn the_epoch_table_follows_the_log() {
+    check_both(|fs, dir| {
+        let z = Zxid::new;
+        let mut log = create(&fs, dir);
+        let zxids = [z(0, 1), z(0, 2), z(1, 1), z(3, 1), z(3, 2), z(3, 3), z(3, 4), z(4, 1)];
+        append(&mut log, &entries(zxids[..3].iter().map(|zxid| zxid.0), 800));
+        append(&mut log, &entries(zxids[3..6].iter().map(|zxid| zxid.0), 800));
+        append(&mut log, &entries(zxids[6..].iter().map(|zxid| zxid.0), 800));
+        let expected = Epochs::from_ends(Zxid::ZERO, vec![z(0, 2), z(1, 1), z(3, 4), z(4, 1)]);
+        assert_eq!(log.epochs(), &expected.unwrap());
+        for after in [Zxid::ZERO, z(1, 1), z(4, 1)] {
+            assert_eq!(open(&fs, dir, after).unwrap().1.epochs(), log.epochs());
+        }
+        log.retire(z(3, 3), 0).unwrap().run().unwrap();
+        let expected = Epochs::from_ends(z(3, 3), vec![z(3, 4), z(4, 1)]).unwrap();
+        assert_eq!(log.epochs(), &expected);
+        assert_eq!(open(&fs, dir, z(3, 3)).unwrap().1.epochs(), &expected);
+        assert_eq!(open(&fs, dir, z(4, 1)).unwrap().1.epochs(), &expected);
+    });
 }
