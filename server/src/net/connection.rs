@@ -50,14 +50,6 @@ pub enum Ended {
     /// The first frame is no connect record.
     #[error("unreadable connect record")]
     BadConnect,
-    /// The client has seen more than this server has.
-    #[error("the client has seen {seen}, this server only {applied}")]
-    AheadOfServer {
-        /// What the client says it has seen.
-        seen: Zxid,
-        /// What this server has applied.
-        applied: Zxid,
-    },
     /// Too many new connections at a time.
     #[error("the throttle of new connections has no token left")]
     Throttled,
@@ -274,6 +266,12 @@ impl Connection {
         }
         let large = shared.load.admit(length)?;
         match class {
+            Class::Read(OpCode::Sync) if shared.settings.ensemble.is_some() => {
+                turn.tally.request(OpCode::Sync, LENGTH_SIZE + length);
+                let request = self.take_request(length, xid, OpCode::Sync);
+                let arrival = Arrival { at_us: turn.received_us, large };
+                self.batch.push(Input::Sync { conn: self.conn.clone(), request, arrival });
+            }
             Class::Read(op) => {
                 turn.tally.request(op, LENGTH_SIZE + length);
                 if self.is_alone() {

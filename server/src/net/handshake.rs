@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{Conn, End, Ended, words};
-use crate::runtime::{Input, Shared};
+use crate::runtime::{Input, Opening, Reopening, Shared};
 
 /// Bytes a connection without a session may make the server hold.
 pub(super) const BUDGET: usize = 1024;
@@ -91,24 +91,18 @@ fn ask_for_session(
         shared.stats.connection_rejected.add(1);
         return Err(Ended::Throttled);
     }
-    let applied = shared.tree.read().last_zxid();
-    if request.last_zxid_seen > applied {
-        // Compat: ZooKeeperServer.processConnectRequest closes without an answer, so that the
-        // client tries a server that has seen as much as it has.
-        return Err(Ended::AheadOfServer { seen: request.last_zxid_seen, applied });
-    }
     let timeout_ms = shared.session_timeouts().negotiate(request.timeout_ms);
-    let conn = conn.clone();
+    let opening = Opening {
+        conn: conn.clone(),
+        timeout_ms,
+        read_only: request.read_only,
+        last_zxid_seen: request.last_zxid_seen,
+    };
     let input = if reconnect {
-        Input::Reopen {
-            conn,
-            session: request.session_id,
-            password: request.passwd.to_vec(),
-            timeout_ms,
-            read_only: request.read_only,
-        }
+        let password = request.passwd.to_vec();
+        Input::Reopen(Reopening { opening, session: request.session_id, password })
     } else {
-        Input::Open { conn, timeout_ms, read_only: request.read_only }
+        Input::Open(opening)
     };
     shared.pipeline.submit_one(shared, input);
     Ok(())

@@ -34,6 +34,7 @@ use crate::{
 };
 
 /// What an operator can switch that decides about writes.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, not a state")]
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The schemes an ACL may name.
@@ -44,6 +45,11 @@ pub struct Settings {
     pub enforce_quota: bool,
     /// Whether `reconfig` gets as far as being impossible (`reconfigEnabled`).
     pub reconfig: bool,
+    /// Whether the server is a member of an ensemble. Then every request becomes a transaction,
+    /// since that is how the server that forwarded it learns what became of it.
+    ///
+    /// `Compat:` and an unknown session is an expired one, as for `LeaderSessionTracker`.
+    pub in_ensemble: bool,
 }
 
 /// What became of a request.
@@ -103,11 +109,12 @@ impl Preparer {
     /// A preparer that continues after what `tree` holds. `seed` keeps clients from choosing paths
     /// that collide in its tables; it has no influence on anything that can be seen.
     pub fn new(settings: Settings, tree: &Tree, seed: u64) -> Self {
+        let sessions = Sessions::new(tree, settings.in_ensemble);
         Self {
             settings,
             last_zxid: tree.last_zxid(),
             outstanding: Outstanding::new(tree, seed),
-            sessions: Sessions::new(tree),
+            sessions,
             over_quota: RefCell::default(),
         }
     }
@@ -127,31 +134,55 @@ impl Preparer {
         out: &mut BytesMut,
     ) -> Prepared {
         let start = out.len();
-        let header = TxnHeader {
-            client_id: request.session,
-            cxid: request.xid.0,
-            zxid: next_zxid(self.last_zxid),
-            time_ms: now_ms,
-            kind: request.op,
-        };
+        let header = self.header(request, now_ms);
         let context = Context { tree, header, ids: &request.auth };
         match self.dispatch(&context, &request.body, out) {
             Ok(()) => {
                 let tree_digest = self.outstanding.tree_digest();
                 TxnDigest { version: TxnDigest::VERSION, tree_digest }.encode(out);
             }
-            Err(Refusal::Logged(code)) => {
-                out.truncate(start);
-                TxnHeader { kind: OpCode::Error, ..header }.encode(out);
-                Txn::Error { code: code.wire() }.encode(out);
-            }
-            Err(Refusal::Unlogged(code)) => {
+            Err(Refusal::Unlogged(code)) if !self.settings.in_ensemble => {
                 out.truncate(start);
                 return Prepared::Refused(code);
+            }
+            Err(Refusal::Logged(code) | Refusal::Unlogged(code)) => {
+                out.truncate(start);
+                put_refusal(header, code, out);
             }
         }
         self.last_zxid = header.zxid;
         Prepared::Logged(header.zxid)
+    }
+
+    /// Appends the transaction that refuses a request for a reason of the caller's own.
+    pub fn refuse(
+        &mut self,
+        code: ErrorCode,
+        now_ms: i64,
+        request: &Request,
+        out: &mut BytesMut,
+    ) -> Prepared {
+        let header = self.header(request, now_ms);
+        put_refusal(header, code, out);
+        self.last_zxid = header.zxid;
+        Prepared::Logged(header.zxid)
+    }
+
+    /// What the request's transaction begins with, if it is the next.
+    fn header(&self, request: &Request, now_ms: i64) -> TxnHeader {
+        TxnHeader {
+            client_id: request.session,
+            cxid: request.xid.0,
+            zxid: next_zxid(self.last_zxid),
+            time_ms: now_ms,
+            kind: request.op,
+        }
+    }
+
+    /// Goes on in another epoch, behind what `tree` holds; nothing is outstanding.
+    pub fn begin_epoch(&mut self, tree: &Tree, epoch: u32) {
+        self.reset(tree);
+        self.last_zxid = Zxid::new(epoch, 0);
     }
 
     /// The tree has applied everything up to `zxid`.
@@ -164,7 +195,7 @@ impl Preparer {
     pub fn reset(&mut self, tree: &Tree) {
         self.last_zxid = tree.last_zxid();
         self.outstanding.reset(tree);
-        self.sessions = Sessions::new(tree);
+        self.sessions = Sessions::new(tree, self.settings.in_ensemble);
     }
 
     /// Whether nothing is outstanding, so that the view of the future is the tree.
@@ -472,6 +503,12 @@ fn version_after(present: i32) -> i32 {
         -1 => 0,
         version => version,
     }
+}
+
+/// The transaction of a refused request.
+fn put_refusal(header: TxnHeader, code: ErrorCode, out: &mut BytesMut) {
+    TxnHeader { kind: OpCode::Error, ..header }.encode(out);
+    Txn::Error { code: code.wire() }.encode(out);
 }
 
 /// `Compat:` a standalone ZooKeeper counts on into the epoch's half. A leader must end its epoch

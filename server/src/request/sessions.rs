@@ -20,6 +20,8 @@ pub(super) struct Sessions {
     known: HashMap<SessionId, Standing, FixedState>,
     /// Ends of sessions that are not applied yet, in zxid order.
     closing: VecDeque<(Zxid, SessionId)>,
+    /// What a write of an unknown session is answered.
+    unknown: ErrorCode,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +31,11 @@ enum Standing {
 }
 
 impl Sessions {
-    pub(super) fn new(tree: &Tree) -> Self {
+    pub(super) fn new(tree: &Tree, in_ensemble: bool) -> Self {
+        let unknown =
+            if in_ensemble { ErrorCode::SessionExpired } else { ErrorCode::UnknownSession };
         let known = tree.sessions().keys().map(|&session| (session, Standing::Open)).collect();
-        Self { known, closing: VecDeque::new() }
+        Self { known, closing: VecDeque::new(), unknown }
     }
 
     /// Whether the session may write.
@@ -42,7 +46,7 @@ impl Sessions {
         match self.known.get(&session) {
             Some(Standing::Open) => Ok(()),
             Some(Standing::Closing) => Err(ErrorCode::SessionExpired),
-            None => Err(ErrorCode::UnknownSession),
+            None => Err(self.unknown),
         }
     }
 

@@ -14,6 +14,10 @@ pub struct Backlog {
     bytes: AtomicU64,
     checkpoint: AtomicI64,
     log_is_full: AtomicBool,
+    /// Since when the log has been at the oldest batch that is not durable, in milliseconds of the
+    /// server's clock; 0 while there is none.
+    log_busy_since_ms: AtomicI64,
+    is_installing: AtomicBool,
     /// The reserve is taken: what room there is besides may be the log's.
     may_have_room: AtomicBool,
 }
@@ -64,6 +68,36 @@ impl Backlog {
     /// The newest durable checkpoint.
     pub fn checkpoint(&self) -> Zxid {
         Zxid(self.checkpoint.load(Acquire))
+    }
+
+    /// Notes that a leader's snapshot was written, and the tree is not replaced by it yet; or that
+    /// it is.
+    pub fn set_installing(&self, is_installing: bool) {
+        self.is_installing.store(is_installing, Release);
+    }
+
+    /// Whether the newest checkpoint is not of this tree.
+    pub fn is_installing(&self) -> bool {
+        self.is_installing.load(Acquire)
+    }
+
+    /// The log begins with a batch, or has made it durable.
+    pub fn set_log_busy(&self, since_ms: Option<i64>) {
+        match since_ms {
+            Some(since_ms) => {
+                let _ =
+                    self.log_busy_since_ms.compare_exchange(0, since_ms.max(1), Relaxed, Relaxed);
+            }
+            None => self.log_busy_since_ms.store(0, Relaxed),
+        }
+    }
+
+    /// For how long the log has been at a batch.
+    pub fn log_waits_ms(&self, now_ms: i64) -> i64 {
+        match self.log_busy_since_ms.load(Relaxed) {
+            0 => 0,
+            since_ms => (now_ms - since_ms).max(0),
+        }
     }
 
     /// Notes whether there is room for the log; returns what was noted before.

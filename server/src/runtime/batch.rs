@@ -9,10 +9,12 @@ use crate::{
     admin::{Answer, ServerStats, Tally},
     net::Conn,
     storage::log::Batch,
+    tree::Tree,
     watch::ConnId,
+    zab::Position,
 };
 
-/// A transaction on its way to the log, and who waits for it.
+/// A transaction that this server prepared, and who waits for it.
 pub(super) struct Entry {
     pub(super) waits: Waits,
     pub(super) op: OpCode,
@@ -20,41 +22,69 @@ pub(super) struct Entry {
     pub(super) arrival: Arrival,
 }
 
-/// Who is told when a transaction is durable and applied.
+/// Who is told when a transaction is committed and applied.
 pub(super) enum Waits {
     /// The client that asked for the write.
     Reply(Arc<Conn>),
     /// The client that asked for a session.
     Session { conn: Arc<Conn>, timeout_ms: i32, read_only: Option<bool> },
-    /// Nobody: the server itself asked.
+    /// Nobody here: the server itself asked, or the client of another server, which tells it.
     Nobody,
 }
 
-/// Transactions that are written and synced together.
+/// Records that are written and synced together.
 #[derive(Default)]
 pub struct LoggedBatch {
+    /// What happens to the log before the records are written.
+    pub(super) before: Option<LogChange>,
     /// The records as they go to the log.
     pub log: Batch,
+    /// For each transaction prepared here who waits for it; nothing in a batch that came from a
+    /// leader.
     pub(super) entries: Vec<Entry>,
-    /// When the first of them was prepared.
+    /// The last transaction before it.
+    pub(super) after: Zxid,
+    /// How many of its transactions are applied.
+    pub(super) applied: usize,
+    /// Where the log stands behind it.
+    pub(super) position: Position,
+    /// While this server was what it was then for the so-many-th time.
+    pub(super) term: u64,
+    /// When the first record was added.
     pub begun_us: i64,
+}
+
+/// What happens to a log besides being appended to.
+pub(super) enum LogChange {
+    /// It is cut behind this transaction.
+    Truncate(Zxid),
+    /// It begins anew behind a leader's snapshot: the tree is this one from then on, and its
+    /// checkpoint has this number.
+    BeginAnew { tree: Box<Tree>, generation: u64 },
 }
 
 impl LoggedBatch {
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.before.is_none() && self.log.is_empty()
     }
 
     /// How many transactions are in it.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        usize::try_from(self.log.transaction_count()).expect("a batch fits into memory")
+    }
+
+    /// Whether it is one record and nothing else.
+    pub(super) fn is_lone(&self) -> bool {
+        self.before.is_none() && self.len() <= 1
     }
 
     /// Empties it and keeps its buffers.
     pub fn clear(&mut self) {
+        self.before = None;
         self.log.clear();
         self.entries.clear();
+        self.applied = 0;
     }
 }
 

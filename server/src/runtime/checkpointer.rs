@@ -9,10 +9,13 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::{Condvar, Mutex};
 use tracing::{debug, error, info, warn};
 
-use super::{EXIT_DISK_FAILED, data::rounded, shared::Shared};
-use crate::storage::{
-    checkpoint::{Checkpoint, CheckpointError, Written},
-    reserve::Reserve,
+use super::{EXIT_DISK_FAILED, core::Event, data::rounded, pipeline::Input, shared::Shared};
+use crate::{
+    storage::{
+        checkpoint::{Checkpoint, CheckpointError, Written},
+        reserve::Reserve,
+    },
+    tree::Tree,
 };
 
 /// Slots taken from the tree under one lock: a few microseconds.
@@ -25,41 +28,63 @@ const LOOK_FOR_ROOM: Duration = Duration::from_secs(2);
 const REST: u32 = 1;
 /// Bytes written in a second: the log's syncs share the disk.
 const PACE: u64 = 16 << 20;
-/// With so many bytes of log behind the checkpoint it hurries instead: the next start would
-/// take too long.
+/// With so many bytes of log written since the checkpoint began it hurries instead: the next
+/// start would take too long. So it does on a full disk, to make room.
 const HURRY: u64 = 1 << 30;
 
-/// Ends the thread, and its waits.
+/// What the thread is told.
 #[derive(Debug, Default)]
-pub(super) struct Stop {
-    stopped: Mutex<bool>,
+pub struct Mailbox {
+    orders: Mutex<Orders>,
     changed: Condvar,
 }
 
-impl Stop {
+#[derive(Debug, Default)]
+struct Orders {
+    stop: bool,
+    /// A leader's snapshot, to be written as a checkpoint.
+    snapshot: Option<Box<Tree>>,
+}
+
+impl Mailbox {
     /// Ends the thread after the checkpoint it may be writing was given up.
     pub(super) fn stop(&self) {
-        *self.stopped.lock() = true;
+        self.orders.lock().stop = true;
         self.changed.notify_all();
     }
 
-    /// Waits; true when it is time to end.
+    /// Has a leader's snapshot written, instead of the checkpoint that may be being written.
+    pub(super) fn install(&self, tree: Box<Tree>) {
+        self.orders.lock().snapshot = Some(tree);
+        self.changed.notify_all();
+    }
+
+    /// Waits; true when there is something else to do than what is being done.
     fn wait(&self, time: Duration) -> bool {
-        let mut stopped = self.stopped.lock();
-        if !*stopped && !time.is_zero() {
-            self.changed.wait_for(&mut stopped, time);
+        let mut orders = self.orders.lock();
+        let is_told = |orders: &Orders| orders.stop || orders.snapshot.is_some();
+        if !is_told(&orders) && !time.is_zero() {
+            self.changed.wait_for(&mut orders, time);
         }
-        *stopped
+        is_told(&orders)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.orders.lock().stop
+    }
+
+    fn take_snapshot(&self) -> Option<Box<Tree>> {
+        self.orders.lock().snapshot.take()
     }
 }
 
 /// Writes checkpoints of the tree into the file.
-pub(super) struct Checkpointer {
+pub struct Checkpointer {
     pub(super) shared: Arc<Shared>,
     pub(super) checkpoint: Checkpoint,
     /// Room without which a full disk could not be made to have room again.
     pub(super) reserve: Reserve,
-    pub(super) stop: Arc<Stop>,
+    pub(super) mailbox: Arc<Mailbox>,
     /// The last attempt found no room for the checkpoint.
     pub(super) is_full: bool,
 }
@@ -71,12 +96,20 @@ impl Checkpointer {
         let mut last_end = self.shared.clock.elapsed();
         let mut rest = Duration::ZERO;
         let mut look = LOOK;
-        while !self.stop.wait(look) {
+        loop {
+            self.mailbox.wait(look);
+            if self.mailbox.is_stopped() {
+                return;
+            }
+            if let Some(tree) = self.mailbox.take_snapshot() {
+                self.install(tree);
+                continue;
+            }
             let began = self.shared.clock.elapsed();
             let since = began.saturating_sub(last_end);
             let is_log_full = self.shared.backlog.is_log_full();
             if since >= rest && self.is_due(since) {
-                self.write();
+                self.write(Some(PACE));
                 self.take_reserve();
                 last_end = self.shared.clock.elapsed();
                 rest = last_end.saturating_sub(began) * REST;
@@ -89,6 +122,9 @@ impl Checkpointer {
 
     fn is_due(&self, since: Duration) -> bool {
         let (settings, backlog) = (&self.shared.settings.storage, &self.shared.backlog);
+        if backlog.is_installing() {
+            return false;
+        }
         let (transactions, bytes) = (backlog.transactions(), backlog.bytes());
         transactions >= settings.checkpoint_transactions
             || settings.checkpoint_log_bytes.is_some_and(|limit| bytes >= limit)
@@ -96,7 +132,25 @@ impl Checkpointer {
             || (transactions > 0 && self.shared.backlog.is_log_full())
     }
 
-    fn write(&mut self) {
+    /// Writes a leader's snapshot as the checkpoint; the log begins anew with it then.
+    ///
+    /// No checkpoint is written until it does: the tree is still the old one.
+    pub fn install(&mut self, mut tree: Box<Tree>) {
+        self.shared.backlog.set_installing(true);
+        match self.checkpoint.install_snapshot(&mut tree) {
+            Ok(generation) => {
+                let written = Event::SnapshotWritten { tree, generation };
+                self.shared.submit(Input::Ensemble(written));
+            }
+            Err(error) => {
+                error!(%error, "a snapshot from the leader cannot be written: the server ends");
+                std::process::exit(EXIT_DISK_FAILED);
+            }
+        }
+    }
+
+    /// Writes a checkpoint, so many bytes in a second.
+    pub fn write(&mut self, pace: Option<u64>) {
         let began = self.shared.clock.elapsed();
         let full = self.shared.backlog.is_log_full();
         if full && let Err(error) = self.reserve.release() {
@@ -104,13 +158,15 @@ impl Checkpointer {
         }
         let head = self.shared.tree.write().checkpoint_begin();
         let counted = self.shared.backlog.begin_checkpoint();
-        let (shared, stop) = (&self.shared, &self.stop);
+        let (shared, mailbox) = (&self.shared, &self.mailbox);
         let mut bytes = 0;
         let written = self.checkpoint.write(&head, || {
-            let due = Duration::from_millis(bytes * 1000 / PACE);
-            let early = due.saturating_sub(shared.clock.elapsed().saturating_sub(began));
-            let pause = if shared.backlog.bytes() < HURRY { early } else { Duration::ZERO };
-            if stop.wait(pause) {
+            let pace = pace.filter(|_| !full && shared.backlog.bytes() < HURRY);
+            let pause = pace.map_or(Duration::ZERO, |pace| {
+                let due = Duration::from_millis(bytes * 1000 / pace);
+                due.saturating_sub(shared.clock.elapsed().saturating_sub(began))
+            });
+            if mailbox.wait(pause) {
                 return None;
             }
             let chunk = shared.tree.write().checkpoint_chunk(CHUNK);
@@ -125,7 +181,10 @@ impl Checkpointer {
         let took = self.shared.clock.elapsed().saturating_sub(began);
         match written {
             Ok(Some(written)) => self.note_success(&written, took),
-            Ok(None) => debug!("checkpoint given up: the server ends"),
+            Ok(None) => {
+                self.shared.backlog.checkpoint_failed(counted);
+                debug!("checkpoint given up");
+            }
             Err(CheckpointError::Full(error)) => {
                 self.shared.backlog.checkpoint_failed(counted);
                 self.shared.stats.snapshot_error_count.add(1);

@@ -9,7 +9,7 @@ use crate::{
     config::{SessionPassword, Settings},
     session::Passwords,
     storage::{
-        fs::{self, Fs, RealFs},
+        fs::{self, Fs},
         layout::Layout,
         log,
         recovery::{self, Extent, Recovered, Report},
@@ -36,7 +36,11 @@ pub(super) struct Data {
 /// # Errors
 /// When acknowledged writes may be missing, another server is there, or the disk fails. The
 /// message names the file and says what to do.
-pub(super) fn open(settings: &Settings) -> anyhow::Result<Data> {
+pub(super) fn open(
+    settings: &Settings,
+    fs: Arc<dyn Fs>,
+    random: &[u8; 48],
+) -> anyhow::Result<Data> {
     let storage = &settings.storage;
     let layout = Layout::new(&storage.data_dir, &storage.log_dir);
     for dir in [&storage.data_dir, &storage.log_dir] {
@@ -48,12 +52,8 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Data> {
             );
         }
     }
-    let fs: Arc<dyn Fs> = Arc::new(RealFs);
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).context("draw random numbers")?;
-    let [database, seed] = [0, 8].map(|at| {
-        u64::from_le_bytes(random[at..at + 8].try_into().expect("eight bytes of sixteen"))
-    });
+    let [database, seed] =
+        [0, 8].map(|at| u64::from_le_bytes(random[at..at + 8].try_into().expect("eight bytes")));
     let recovered = recovery::open(
         &fs,
         &recovery::Settings {
@@ -61,13 +61,17 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Data> {
             log: log::Options { segment_bytes: storage.segment_bytes },
             database,
             tree_seed: seed,
-            replay: Extent::All,
+            replay: match settings.ensemble {
+                // What is behind the last known commit is not committed until a leader says so.
+                Some(_) => Extent::Committed,
+                None => Extent::All,
+            },
         },
     )?;
     say_how_it_went(&recovered.report);
     let passwords = match &settings.sessions.password {
         SessionPassword::Given(passwords) => passwords.clone(),
-        SessionPassword::Keyed => Passwords::keyed(&secret(&*fs, &layout)?),
+        SessionPassword::Keyed => Passwords::keyed(&secret(&*fs, &layout, &random[16..])?),
     };
     let reserve = Reserve::new(fs, layout.reserve(), RESERVE_BYTES);
     if let Err(error) = reserve.take() {
@@ -91,7 +95,7 @@ fn say_how_it_went(report: &Report) {
 }
 
 /// The secret kept with the data; made at the first start.
-fn secret(fs: &dyn Fs, layout: &Layout) -> anyhow::Result<Vec<u8>> {
+fn secret(fs: &dyn Fs, layout: &Layout, random: &[u8]) -> anyhow::Result<Vec<u8>> {
     let path = layout.secret();
     if let Some(secret) = fs::read_file(fs, &path)? {
         if secret.len() == SECRET_BYTES {
@@ -105,8 +109,7 @@ fn secret(fs: &dyn Fs, layout: &Layout) -> anyhow::Result<Vec<u8>> {
             )
         });
     }
-    let mut secret = vec![0; SECRET_BYTES];
-    getrandom::fill(&mut secret).context("draw a secret")?;
+    let secret = random[..SECRET_BYTES].to_vec();
     fs::replace_file(fs, &path, &secret)?;
     Ok(secret)
 }

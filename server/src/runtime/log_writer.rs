@@ -4,13 +4,13 @@
 //! thread that prepared it, as long as the disk has been fast: to wake another one would take
 //! about as long as the sync.
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{collections::VecDeque, sync::Arc, thread::JoinHandle, time::Duration};
 
 use tracing::{error, info, warn};
 
 use super::{
     EXIT_DISK_FAILED,
-    batch::LoggedBatch,
+    batch::{LogChange, LoggedBatch},
     clock::between_us,
     pipeline::{Input, NextBatch},
     shared::Shared,
@@ -33,6 +33,8 @@ pub(super) struct LogWriter {
     preparing: Option<JoinHandle<fs::Result<Spare>>>,
     /// Removes segments that a checkpoint made superfluous.
     retiring: Option<JoinHandle<()>>,
+    /// Removes segments that the log does not continue any more.
+    void: VecDeque<Retirement>,
     /// The checkpoint that segments were last let go for.
     retired: i64,
     /// The last batch was refused.
@@ -45,7 +47,16 @@ impl LogWriter {
     /// A writer of the log that recovery left.
     pub(super) fn new(log: Log) -> Self {
         let (preparing, retiring) = (None, None);
-        Self { log, preparing, retiring, retired: 0, is_refusing: false, sync_time: Duration::MAX }
+        let void = VecDeque::new();
+        Self {
+            log,
+            preparing,
+            retiring,
+            void,
+            retired: 0,
+            is_refusing: false,
+            sync_time: Duration::MAX,
+        }
     }
 
     /// Whether the disk has lately been fast enough to be waited for.
@@ -56,11 +67,16 @@ impl LogWriter {
     /// Writes and syncs a batch; returns what the pipeline is to do with it. While the disk is
     /// full, no batch so much as tries: that would take the room which is being made.
     pub(super) fn write(&mut self, shared: &Shared, mut batch: LoggedBatch) -> Input {
+        shared.backlog.set_log_busy(Some(shared.clock.now_ms()));
         if shared.backlog.is_log_full() {
             self.is_refusing = true;
             return Input::NoRoom(batch);
         }
         let started = shared.clock.elapsed();
+        if let Some(change) = &batch.before {
+            self.change(change);
+        }
+        self.log.set_committed(shared.streamable());
         let appended = self.log.append(&mut batch.log);
         let written = shared.clock.elapsed();
         let durable = appended.and_then(|()| self.log.sync());
@@ -77,6 +93,7 @@ impl LogWriter {
         }
         match durable {
             Ok(()) => {
+                shared.backlog.set_log_busy(None);
                 self.is_refusing = false;
                 let queued = between_us(batch.begun_us, shared.clock.now_us());
                 shared.stats.sync_processor_queue_and_flush_time_ms.record_time(queued);
@@ -99,6 +116,20 @@ impl LogWriter {
         }
     }
 
+    /// Cuts the log, or begins it anew; durable when this returns.
+    fn change(&mut self, change: &LogChange) {
+        let void = match change {
+            LogChange::Truncate(to) => self.log.truncate(*to),
+            LogChange::BeginAnew { tree, generation } => {
+                self.log.begin_anew(tree.last_zxid(), *generation).map(Some)
+            }
+        };
+        match void {
+            Ok(void) => self.void.extend(void),
+            Err(error) => end_process(&error),
+        }
+    }
+
     /// Has the next segment made ahead, and those removed that no start needs any more.
     fn look_after_segments(&mut self, shared: &Shared) {
         if let Some(job) = self.preparing.take_if(|job| job.is_finished()) {
@@ -115,9 +146,13 @@ impl LogWriter {
             self.preparing = Some(thread::spawn("segment", move || job.run()));
         }
         let checkpoint = shared.backlog.checkpoint();
-        if checkpoint.0 != self.retired
-            && self.retiring.as_ref().is_none_or(JoinHandle::is_finished)
-        {
+        let is_busy = self.retiring.as_ref().is_some_and(|job| !job.is_finished());
+        if is_busy {
+            return;
+        }
+        if let Some(void) = self.void.pop_front() {
+            self.retiring = Some(retire(void));
+        } else if checkpoint.0 != self.retired {
             self.retired = checkpoint.0;
             let keep = shared.settings.storage.retained_segments;
             self.retiring = self.log.retire(checkpoint, keep).map(retire);
@@ -158,7 +193,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
 
 fn retire(job: Retirement) -> JoinHandle<()> {
     thread::spawn("retire", move || match job.run() {
-        Ok(count) => info!(count, "log segments removed that the checkpoint made superfluous"),
+        Ok(count) => info!(count, "log segments removed that no start needs any more"),
         Err(error) => warn!(%error, "superfluous log segments could not be removed"),
     })
 }

@@ -14,9 +14,14 @@ use std::{iter, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use quorate_protocol::{ErrorCode, OpCode, SessionId, Xid};
+use quorate_protocol::{ErrorCode, OpCode, SessionId, Xid, Zxid};
 
-use super::{batch::LoggedBatch, core::Core, log_writer::LogWriter, shared::Shared};
+use super::{
+    batch::LoggedBatch,
+    core::{Core, Event},
+    log_writer::LogWriter,
+    shared::Shared,
+};
 use crate::{
     net::{Conn, LargeRequest},
     request::Request,
@@ -31,16 +36,12 @@ pub enum Input {
     Write { conn: Arc<Conn>, request: Request, arrival: Arrival },
     /// Something that must be answered behind the writes its connection has in the pipeline.
     Behind { conn: Arc<Conn>, item: Behind, arrival: Arrival },
+    /// A client's `sync`, which takes an ensemble to answer.
+    Sync { conn: Arc<Conn>, request: Request, arrival: Arrival },
     /// A client asks for a new session.
-    Open { conn: Arc<Conn>, timeout_ms: i32, read_only: Option<bool> },
+    Open(Opening),
     /// A client comes back with its session.
-    Reopen {
-        conn: Arc<Conn>,
-        session: SessionId,
-        password: Vec<u8>,
-        timeout_ms: i32,
-        read_only: Option<bool>,
-    },
+    Reopen(Reopening),
     /// A connection has ended.
     Gone(Arc<Conn>),
     /// Sessions were heard of at these times.
@@ -53,6 +54,30 @@ pub enum Input {
     Durable(LoggedBatch),
     /// A batch could not be written for lack of room, and nothing of it was.
     NoRoom(LoggedBatch),
+    /// Something of the ensemble.
+    Ensemble(Event),
+}
+
+/// A client's connect record.
+pub struct Opening {
+    /// Its connection.
+    pub conn: Arc<Conn>,
+    /// The timeout that its session gets.
+    pub timeout_ms: i32,
+    /// What it says about reading from a server without an ensemble, if it says something.
+    pub read_only: Option<bool>,
+    /// The newest transaction that it has seen.
+    pub last_zxid_seen: Zxid,
+}
+
+/// The connect record of a client that comes back with its session.
+pub struct Reopening {
+    /// What all connect records have.
+    pub opening: Opening,
+    /// The session.
+    pub session: SessionId,
+    /// What proves that it is the client's own.
+    pub password: Vec<u8>,
 }
 
 /// When a request came, and the room it takes if it is a large one.
@@ -152,34 +177,36 @@ impl Pipeline {
         }
     }
 
-    /// Has the batch that was built logged.
+    /// Has the batches logged that were built.
     fn log(&self, shared: &Shared, core: &mut Core) {
-        if core.is_void {
-            return;
-        }
-        if core.building.len() == 1
-            && core.under_way == 0
-            && let Some(mut writer) = self.writer.try_lock()
-            && writer.is_fast()
+        // A server alone refuses what there is no room for; an ensemble's member waits for room.
+        while !core.outgoing.is_empty() && (!core.waits_for_room() || !shared.backlog.is_log_full())
         {
-            let next = self.to_log.lock().spare.pop().unwrap_or_default();
-            let batch = std::mem::replace(&mut core.building, next);
-            core.under_way += 1;
-            let written = writer.write(shared, batch);
-            drop(writer);
-            core.step(shared, iter::once(written));
-        } else if !core.building.is_empty() {
-            self.hand_over(core);
+            if core.outgoing.is_lone()
+                && let Some(mut writer) = self.writer.try_lock()
+                && writer.is_fast()
+            {
+                let batch = core.outgoing.hand_over(|| self.spare());
+                let written = writer.write(shared, batch);
+                drop(writer);
+                core.step(shared, iter::once(written));
+            } else {
+                self.hand_over(core);
+                return;
+            }
         }
     }
 
-    /// Gives the log writer the batch that was built, if it is waiting for one.
+    fn spare(&self) -> LoggedBatch {
+        self.to_log.lock().spare.pop().unwrap_or_default()
+    }
+
+    /// Gives the log writer the oldest batch, if it is waiting for one.
     fn hand_over(&self, core: &mut Core) {
         let mut to_log = self.to_log.lock();
         if to_log.batch.is_none() {
-            let next = to_log.spare.pop().unwrap_or_default();
-            to_log.batch = Some(std::mem::replace(&mut core.building, next));
-            core.under_way += 1;
+            let spare = to_log.spare.pop().unwrap_or_default();
+            to_log.batch = Some(core.outgoing.hand_over(|| spare));
             drop(to_log);
             self.log_has_work.notify_one();
         }

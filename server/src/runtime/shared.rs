@@ -3,25 +3,31 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        Arc, OnceLock,
+        atomic::{
+            AtomicI64, AtomicU32,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
-use quorate_protocol::OpCode;
+use quorate_protocol::{OpCode, Zxid};
+use tokio::sync::watch;
 
 use super::{
     backlog::Backlog,
     clock::{Clock, between_us},
     pipeline::Pipeline,
+    shell::Shell,
 };
 use crate::{
     admin::{Environment, ServerStats},
     config::Settings,
     net::{Load, Registry, TokenBucket},
     session::{Passwords, TimeoutRange},
+    storage::{checkpoint::CheckpointSource, log::LogSource},
     tree::{ReapLimits, Tree},
     watch::WatchTable,
 };
@@ -60,9 +66,75 @@ pub struct Shared {
     pub reap_from: AtomicU32,
     /// How far the log has outgrown the checkpoint.
     pub backlog: Backlog,
+    /// Reads the log that is being written.
+    pub log_source: LogSource,
+    /// Reads the newest checkpoint.
+    pub checkpoints: CheckpointSource,
+    /// See [`Tree::new`].
+    pub tree_seed: u64,
+    /// What it does.
+    pub duty: watch::Sender<Duty>,
+    /// See [`Shared::streamable`].
+    pub streamable: AtomicI64,
+    /// What the core has done by others; set right after the start, in an ensemble.
+    pub shell: OnceLock<Box<dyn Shell>>,
+}
+
+/// What a server does, for everybody to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// It is alone.
+    Alone,
+    /// It has no leader and serves nobody.
+    Looking,
+    /// It changes its leader and keeps its clients.
+    Waiting,
+    /// It leads.
+    Leading,
+    /// It follows a leader.
+    Following,
+    /// It observes a leader.
+    Observing,
 }
 
 impl Shared {
+    /// What the server does.
+    pub fn duty(&self) -> Duty {
+        *self.duty.borrow()
+    }
+
+    pub(super) fn set_duty(&self, duty: Duty) {
+        self.duty.send_replace(duty);
+    }
+
+    /// Waits until what the server does is so. Cancel safe.
+    pub(super) async fn duty_becomes(&self, is_so: impl Fn(Duty) -> bool) {
+        let mut duty = self.duty.subscribe();
+        let _ = duty.wait_for(|duty| is_so(*duty)).await;
+    }
+
+    /// Up to where the log may be streamed to learners: what is committed and durable.
+    pub(super) fn streamable(&self) -> Zxid {
+        Zxid(self.streamable.load(Acquire))
+    }
+
+    pub(super) fn set_streamable(&self, zxid: Zxid) {
+        self.streamable.store(zxid.0, Release);
+    }
+
+    /// What the core has done by others.
+    ///
+    /// # Panics
+    /// In a server alone, which needs nothing done, and before the shell is there.
+    pub(super) fn shell(&self) -> &dyn Shell {
+        &**self.shell.get().expect("the shell is set before the first input")
+    }
+
+    /// Milliseconds of a tick.
+    pub(super) fn tick_ms(&self) -> i64 {
+        i64::try_from(self.settings.sessions.tick.as_millis()).unwrap_or(i64::MAX)
+    }
+
     /// Which session timeouts are granted.
     pub fn session_timeouts(&self) -> TimeoutRange {
         let ms = |limit: Duration| i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);

@@ -1,13 +1,22 @@
 //! What happens by time: sessions expire, silent and stuck connections are cut off, outdated nodes
 //! are removed. One task looks at everything each half tick; nothing has a timer of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{pipeline::Input, shared::Shared};
+use super::{core::Event, pipeline::Input, shared::Shared};
 use crate::{
     config::ContainerSettings,
     net::{Conn, End},
@@ -16,8 +25,55 @@ use crate::{
 /// How often the ticker looks, at least and at most.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
+/// When the core wants to be stepped next.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wake(Arc<Alarm>);
+
+#[derive(Debug)]
+struct Alarm {
+    /// In milliseconds of the server's clock.
+    at_ms: AtomicI64,
+    changed: Notify,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { at_ms: AtomicI64::new(i64::MAX), changed: Notify::new() }
+    }
+}
+
+impl Wake {
+    /// Has the core stepped at this time at the latest.
+    pub(super) fn at(&self, at_ms: i64) {
+        if at_ms < self.0.at_ms.fetch_min(at_ms, Relaxed) {
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// Waits for the time. Cancel safe.
+    async fn reached(&self, shared: &Shared) {
+        loop {
+            let at_ms = self.0.at_ms.load(Relaxed);
+            let left = u64::try_from(at_ms - shared.clock.now_ms()).unwrap_or(0);
+            tokio::select! {
+                () = sleep(Duration::from_millis(left)), if at_ms < i64::MAX => {
+                    self.0.at_ms.store(i64::MAX, Relaxed);
+                    return;
+                }
+                () = self.0.changed.notified() => {}
+            }
+        }
+    }
+}
+
+/// Tells the ensemble's state machines what time it is.
+fn tick(shared: &Shared) -> Input {
+    let log_waits_ms = shared.backlog.log_waits_ms(shared.clock.now_ms());
+    Input::Ensemble(Event::Tick { log_waits_ms })
+}
+
 /// Runs until `stop`.
-pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn run(shared: Arc<Shared>, wake: Wake, stop: CancellationToken) {
     let period = (shared.settings.sessions.tick / 2).clamp(PERIOD.0, PERIOD.1);
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -26,12 +82,19 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
+            () = wake.reached(&shared) => {
+                shared.submit(tick(&shared));
+                continue;
+            }
         }
         let now_ms = shared.clock.now_ms();
         let conns = shared.conns.all();
         // Reported before anything expires: who was heard of since the last tick is alive.
         let touched: Vec<_> = conns.iter().filter_map(|conn| conn.touched()).collect();
         let mut inputs = vec![Input::Touched(touched), Input::Expire { now_ms }];
+        if shared.settings.ensemble.is_some() {
+            inputs.push(tick(&shared));
+        }
         inputs.extend(reaper.as_mut().and_then(|reaper| reaper.tick(Instant::now())));
         shared.pipeline.submit(&shared, &mut inputs);
         for conn in conns {

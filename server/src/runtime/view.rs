@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 use quorate_protocol::{SessionId, Zxid};
 use rustix::process::{Resource, getrlimit};
 
-use super::shared::Shared;
+use super::{
+    core::Event,
+    pipeline::Input,
+    shared::{Duty, Shared},
+};
 use crate::{
     admin::{
         AdminView, ConnectionNumbers, Environment, FolderSizes, Mode, OpenFiles, ServerStats,
@@ -17,7 +21,10 @@ use crate::{
 
 impl AdminView for Shared {
     fn mode(&self) -> Option<Mode> {
-        Some(Mode::Standalone)
+        if self.duty() == Duty::Alone {
+            return Some(Mode::Standalone);
+        }
+        self.pipeline.with_core(self, |core| core.mode(self.clock.now_ms()))
     }
 
     fn settings(&self) -> &Settings {
@@ -147,7 +154,11 @@ impl AdminView for Shared {
     }
 
     fn hand_over(&self) -> bool {
-        false
+        let leads = self.duty() == Duty::Leading;
+        if leads {
+            self.submit(Input::Ensemble(Event::HandOver));
+        }
+        leads
     }
 }
 

@@ -24,7 +24,7 @@ use crate::zab::{
 };
 
 /// Longer than anything here takes.
-const AT_MOST: Duration = Duration::from_secs(60);
+const AT_MOST: Duration = Duration::from_mins(1);
 const PACKET_MAX: usize = 1 << 20;
 
 /// Waits for something that must come.

@@ -1,0 +1,538 @@
+//! What `zab` is told, and what it wants done.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use bytes::{Bytes, BytesMut};
+use quorate_protocol::{Decode, Decoder, Encode, Xid, Zxid};
+use tracing::{info, warn};
+
+use super::{Core, Duty, forwarded::Pending};
+use crate::{
+    admin::{LeaderNumbers, Mode},
+    net::{
+        End,
+        peers::{Held, Link, PeerEvent},
+    },
+    peer::packet::{self, HeardSessions, Packet, decode_from_leader, decode_from_learner},
+    runtime::{
+        batch::{Entry, LogChange, Waits},
+        pipeline::{Arrival, Input, Opening},
+        shared::Shared,
+        stream::Stream,
+    },
+    tree::Tree,
+    txn::TxnRecord,
+    zab::{self, Effect, Features, LinkId, Member, Message, Position, Record, Role, Vouch, Zab},
+};
+
+/// Something that other servers or the shell have to say.
+pub enum Event {
+    /// Time has passed.
+    Tick {
+        /// See [`zab::Input::Tick`].
+        log_waits_ms: i64,
+    },
+    /// Another server says something, or comes or goes.
+    Peer(PeerEvent),
+    /// A leader's snapshot is written as this generation of the checkpoint.
+    SnapshotWritten { tree: Box<Tree>, generation: u64 },
+    /// The stream to a learner, or the writing of a leader's snapshot, goes on.
+    Progress(LinkId),
+    /// The stream to a learner has caught up.
+    CaughtUp { link: LinkId, upto: Zxid },
+    /// Leave the lead to another server.
+    HandOver,
+}
+
+/// What makes a server a member of an ensemble.
+pub(in crate::runtime) struct Membership {
+    /// Its state machines.
+    pub(in crate::runtime) zab: Zab,
+}
+
+/// The ensemble as the core sees it.
+pub(super) struct Ensemble {
+    pub(super) zab: Zab,
+    links: BTreeMap<LinkId, Arc<Link>>,
+    /// The link to a leader, if this server asked for one.
+    to_leader: Option<LinkId>,
+    /// What is said once the log is durable up to a position; positions ascend.
+    vouched: VecDeque<(Position, LinkId, Vouch)>,
+    /// The log is durable up to there.
+    durable: Position,
+    /// Links with something in their outboxes.
+    to_wake: BTreeSet<LinkId>,
+    /// A leader's snapshot that came by a link.
+    snapshot: Option<(LinkId, Box<Tree>)>,
+    /// A snapshot is being installed; packets wait until it is.
+    installing: bool,
+    waiting_packets: VecDeque<(LinkId, Bytes, Held)>,
+}
+
+impl Ensemble {
+    pub(super) fn new(membership: Membership) -> Self {
+        Self {
+            zab: membership.zab,
+            links: BTreeMap::new(),
+            to_leader: None,
+            vouched: VecDeque::new(),
+            durable: Position::default(),
+            to_wake: BTreeSet::new(),
+            snapshot: None,
+            installing: false,
+            waiting_packets: VecDeque::new(),
+        }
+    }
+
+    /// Sends what was put into links' outboxes.
+    pub(super) fn wake_links(&mut self) {
+        for link in std::mem::take(&mut self.to_wake) {
+            if let Some(link) = self.links.get(&link) {
+                link.outbox.send_or_wake();
+            }
+        }
+    }
+
+    /// Appends packets to what waits for a link.
+    pub(super) fn send(&mut self, link: LinkId, put: impl FnOnce(&mut BytesMut)) {
+        if let Some(to) = self.links.get(&link)
+            && to.outbox.append(put)
+        {
+            self.to_wake.insert(link);
+        }
+    }
+
+    /// The link is gone; false if it was before.
+    fn forget(&mut self, link: LinkId) -> bool {
+        self.vouched.retain(|(_, to, _)| *to != link);
+        if self.to_leader == Some(link) {
+            self.to_leader = None;
+        }
+        self.links.remove(&link).is_some()
+    }
+
+    /// Ends a link behind what was sent on it.
+    fn end(&mut self, link: LinkId) {
+        if let Some(ended) = self.links.get(&link) {
+            ended.outbox.end(End::AfterFlush);
+        }
+        self.forget(link);
+    }
+
+    fn vouch_after(&mut self, after: Position, link: LinkId, vouch: Vouch) {
+        if after <= self.durable && self.vouched.is_empty() {
+            self.vouch(link, vouch);
+        } else {
+            debug_assert!(self.vouched.back().is_none_or(|(last, _, _)| *last <= after));
+            self.vouched.push_back((after, link, vouch));
+        }
+    }
+
+    fn release_vouched(&mut self, position: Position) {
+        self.durable = position;
+        while let Some((_, link, vouch)) =
+            self.vouched.pop_front_if(|(after, _, _)| *after <= position)
+        {
+            // Of acknowledgements that are cumulative only the last says anything.
+            let is_said_later = matches!(vouch, Vouch::Ack { cumulative: true, .. })
+                && self.vouched.front().is_some_and(|(after, next, later)| {
+                    *after <= position
+                        && *next == link
+                        && matches!(later, Vouch::Ack { cumulative: true, .. })
+                });
+            if !is_said_later {
+                self.vouch(link, vouch);
+            }
+        }
+    }
+
+    fn vouch(&mut self, link: LinkId, vouch: Vouch) {
+        let message = match vouch {
+            Vouch::LeaderInfo { epoch } => Message::LeaderInfo { epoch, features: Features::ALL },
+            Vouch::AckEpoch { current_epoch, last } => Message::AckEpoch { current_epoch, last },
+            Vouch::Ack { zxid, .. } => Message::Ack { zxid },
+        };
+        self.send(link, |out| Packet::Zab(message).encode(out));
+    }
+}
+
+impl Core {
+    pub(super) fn ensemble_event(&mut self, shared: &Shared, wall_ms: i64, event: Event) {
+        match event {
+            Event::Tick { log_waits_ms } => {
+                self.zab(shared, wall_ms, zab::Input::Tick { log_waits_ms });
+            }
+            Event::Peer(event) => self.peer_event(shared, wall_ms, event),
+            Event::SnapshotWritten { tree, generation } => {
+                let last = tree.last_zxid();
+                let change = LogChange::BeginAnew { tree, generation };
+                self.outgoing.change(change, last, shared.clock.now_us());
+            }
+            Event::Progress(link) => self.zab(shared, wall_ms, zab::Input::Progress { link }),
+            Event::CaughtUp { link, upto } => self.caught_up(shared, wall_ms, link, upto),
+            Event::HandOver => self.zab(shared, wall_ms, zab::Input::HandOver),
+        }
+        self.apply_committed(shared);
+    }
+
+    fn peer_event(&mut self, shared: &Shared, wall_ms: i64, event: PeerEvent) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        match event {
+            PeerEvent::Notification { from, notification } => {
+                self.zab(shared, wall_ms, zab::Input::Notification { from, notification });
+            }
+            PeerEvent::Reachable { server, up } => {
+                self.zab(shared, wall_ms, zab::Input::Reachable { server, up });
+            }
+            PeerEvent::Accepted { link } => {
+                let id = link.id;
+                ensemble.links.insert(id, link);
+                self.zab(shared, wall_ms, zab::Input::Accepted { link: id });
+            }
+            PeerEvent::Connected { leader, link } => {
+                let id = link.id;
+                ensemble.links.insert(id, link);
+                ensemble.to_leader = Some(id);
+                self.zab(shared, wall_ms, zab::Input::Connected { leader, link: id });
+            }
+            PeerEvent::ConnectFailed { leader } => {
+                self.zab(shared, wall_ms, zab::Input::ConnectFailed { leader });
+            }
+            PeerEvent::Closed { link } => {
+                if ensemble.forget(link) {
+                    self.zab(shared, wall_ms, zab::Input::Closed { link });
+                }
+            }
+            PeerEvent::Packets { link, bytes, held } if ensemble.installing => {
+                ensemble.waiting_packets.push_back((link, bytes, held));
+            }
+            PeerEvent::Packets { link, bytes, held } => {
+                self.packets(shared, wall_ms, link, &bytes);
+                drop(held);
+            }
+            PeerEvent::Progress { link } => {
+                self.zab(shared, wall_ms, zab::Input::Progress { link });
+            }
+            PeerEvent::Snapshot { link, zxid, tree } => {
+                ensemble.snapshot = Some((link, tree));
+                self.zab(shared, wall_ms, zab::Input::SnapshotReceived { link, zxid });
+            }
+        }
+    }
+
+    /// A snapshot is installed: what came meanwhile is dealt with.
+    pub(super) fn snapshot_installed(&mut self, shared: &Shared, wall_ms: i64, zxid: Zxid) {
+        self.zab(shared, wall_ms, zab::Input::SnapshotInstalled { zxid });
+        let Some(ensemble) = &mut self.ensemble else { return };
+        ensemble.installing = false;
+        for (link, packets, _held) in std::mem::take(&mut ensemble.waiting_packets) {
+            self.packets(shared, wall_ms, link, &packets);
+        }
+    }
+
+    /// Deals with packets in their order.
+    fn packets(&mut self, shared: &Shared, wall_ms: i64, link: LinkId, packets: &Bytes) {
+        let mut rest = Decoder::new(packets);
+        while rest.remaining() > 0 {
+            let Some(ensemble) = &self.ensemble else { return };
+            if !ensemble.links.contains_key(&link) {
+                return;
+            }
+            let from_leader = ensemble.to_leader == Some(link);
+            let decoded = if from_leader {
+                decode_from_leader(&mut rest)
+            } else {
+                decode_from_learner(&mut rest)
+            };
+            let packet = match decoded {
+                Ok(packet) => packet,
+                Err(error) => {
+                    warn!(?link, %error, "another server sent what cannot be understood");
+                    self.drop_link(shared, wall_ms, link);
+                    return;
+                }
+            };
+            match packet {
+                Packet::Zab(Message::Proposal { zxid, txn } | Message::Inform { zxid, txn })
+                    if TxnRecord::from_bytes(txn)
+                        .map_or(true, |record| record.header.zxid != zxid) =>
+                {
+                    warn!(?link, %zxid, "the leader sent a transaction that cannot be decoded");
+                    self.drop_link(shared, wall_ms, link);
+                    return;
+                }
+                Packet::Zab(message) => {
+                    self.zab(shared, wall_ms, zab::Input::Message { link, message });
+                }
+                Packet::CommitAndActivate { .. } | Packet::InformAndActivate { .. } => {
+                    warn!(?link, "the leader changes the ensemble, which is not built yet");
+                    self.drop_link(shared, wall_ms, link);
+                    return;
+                }
+                packet if from_leader => self.leader_packet(shared, &packet),
+                packet => self.learner_packet(shared, wall_ms, link, &packet, packets),
+            }
+        }
+    }
+
+    /// Ends a link because of what came by it.
+    fn drop_link(&mut self, shared: &Shared, wall_ms: i64, link: LinkId) {
+        shared.shell().close(link);
+        if self.ensemble.as_mut().is_some_and(|ensemble| ensemble.forget(link)) {
+            self.zab(shared, wall_ms, zab::Input::Closed { link });
+        }
+    }
+
+    fn caught_up(&mut self, shared: &Shared, wall_ms: i64, link: LinkId, upto: Zxid) {
+        let covered = match &self.duty {
+            Duty::Leading(leading) => leading.window.reaches_back_to(upto),
+            _ => true,
+        };
+        let Some(ensemble) = &self.ensemble else { return };
+        let Some(to) = ensemble.links.get(&link) else { return };
+        if covered {
+            if let Duty::Leading(leading) = &mut self.duty {
+                leading.stream_ended();
+            }
+            self.zab(shared, wall_ms, zab::Input::CaughtUp { link, upto });
+        } else {
+            // It was too slow to say so: what it lacks has left the window meanwhile.
+            shared.shell().synchronize(Stream::go_on(to.clone(), upto));
+        }
+    }
+
+    /// Tells the state machines what happened and does what they say.
+    pub(super) fn zab(&mut self, shared: &Shared, wall_ms: i64, input: zab::Input<'_>) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let mut effects = Vec::new();
+        ensemble.zab.step(shared.clock.now_ms(), input, &mut effects);
+        for effect in effects {
+            self.perform(shared, wall_ms, effect);
+        }
+    }
+
+    /// What operators are shown.
+    pub fn mode(&self, now_ms: i64) -> Option<Mode> {
+        let ensemble = self.ensemble.as_ref()?;
+        match (&self.duty, ensemble.zab.role()) {
+            (Duty::Leading(leading), _) => {
+                let links = ensemble.zab.links();
+                let synced = |member| {
+                    links.iter().filter(|link| link.synced && link.member == member).count()
+                };
+                Some(Mode::Leader(leading.numbers(LeaderNumbers {
+                    uptime_ms: (now_ms - leading.since_ms).max(0).unsigned_abs(),
+                    learners: links.len(),
+                    synced_followers: synced(Member::Participant),
+                    synced_non_voting_followers: 0,
+                    synced_observers: synced(Member::Observer),
+                    ..LeaderNumbers::default()
+                })))
+            }
+            (Duty::Learning(_), Role::Following { leader, member, .. }) => Some(match member {
+                Member::Participant => Mode::Follower { leader },
+                Member::Observer => Mode::Observer { leader },
+            }),
+            _ => None,
+        }
+    }
+
+    fn perform(&mut self, shared: &Shared, wall_ms: i64, effect: Effect<'_>) {
+        match effect {
+            Effect::Wake { at_ms } => shared.shell().wake_at(at_ms),
+            Effect::Notify { to, notification } => shared.shell().notify(to, &notification),
+            Effect::Connect { leader } => shared.shell().connect(leader),
+            Effect::Close { link } => {
+                if let Some(ensemble) = &mut self.ensemble {
+                    ensemble.end(link);
+                }
+                shared.shell().close(link);
+            }
+            Effect::Send { link, message } => {
+                self.send(link, |out| Packet::Zab(message).encode(out));
+            }
+            Effect::SendDurable { after, link, message } => {
+                if let Some(ensemble) = &mut self.ensemble {
+                    ensemble.vouch_after(after, link, message);
+                }
+            }
+            Effect::Append { position, record } => self.append(shared, position, record),
+            Effect::Truncate { to } => {
+                info!(%to, "what this server has above is cut off: the leader does not have it");
+                let now_us = shared.clock.now_us();
+                self.outgoing.change(LogChange::Truncate(to), to, now_us);
+            }
+            Effect::InstallSnapshot { link } => {
+                if let Some(ensemble) = &mut self.ensemble
+                    && let Some((from, tree)) = ensemble.snapshot.take()
+                    && from == link
+                {
+                    ensemble.installing = true;
+                    shared.shell().install(tree);
+                }
+            }
+            Effect::Become(role) => self.become_(shared, wall_ms, role),
+            Effect::Commit { upto } => self.committed = self.committed.max(upto),
+            Effect::Synchronize { link, plan, until } => {
+                if let Duty::Leading(leading) = &mut self.duty {
+                    leading.stream_began();
+                }
+                if let Some(to) = self.ensemble.as_ref().and_then(|all| all.links.get(&link)) {
+                    shared.shell().synchronize(Stream::begin(to.clone(), plan, until));
+                }
+            }
+            Effect::SendWindow { link, after } => {
+                if let (Duty::Leading(leading), Some(ensemble)) = (&self.duty, &mut self.ensemble) {
+                    ensemble.send(link, |out| leading.window.put_behind(after, out));
+                }
+            }
+            Effect::SendProposals { link } => {
+                if let (Duty::Leading(leading), Some(ensemble)) = (&self.duty, &mut self.ensemble) {
+                    ensemble.send(link, |out| out.extend_from_slice(leading.window.newest()));
+                }
+            }
+            Effect::SendCommits { link, after, upto, cumulative } => {
+                self.send(link, |out| put_commits(out, after, upto, cumulative));
+            }
+            Effect::SendInforms { link, after, upto } => {
+                if let (Duty::Leading(leading), Some(ensemble)) = (&self.duty, &mut self.ensemble) {
+                    ensemble.send(link, |out| leading.window.put_informs(after, upto, out));
+                }
+            }
+            Effect::AnswerPing { link, round } => self.answer_ping(link, round),
+            Effect::SessionsHeard { sessions, .. } => {
+                let now_ms = shared.clock.now_ms();
+                for (session, _) in HeardSessions::new(sessions) {
+                    self.sessions.touch(session, now_ms);
+                }
+            }
+            Effect::Confirmed { ticket } => self.confirmed(shared, ticket),
+            Effect::Halt(why) => shared.shell().halt(why),
+        }
+    }
+
+    fn append(&mut self, shared: &Shared, position: Position, record: Record<'_>) {
+        let building = self.outgoing.building(|| shared.clock.now_us());
+        let zxid = match record {
+            Record::AcceptedEpoch(epoch) => {
+                building.log.push_accepted_epoch(epoch);
+                None
+            }
+            Record::CurrentEpoch(epoch) => {
+                building.log.push_current_epoch(epoch);
+                None
+            }
+            Record::Transaction { zxid, txn } => {
+                building.log.push(zxid, |out| out.extend_from_slice(txn));
+                if matches!(self.duty, Duty::Learning(_)) {
+                    let record = TxnRecord::from_bytes(txn).expect("checked when it came");
+                    let entry = self.forwarded.claim(&record.header);
+                    building.entries.push(entry.unwrap_or(Entry {
+                        waits: Waits::Nobody,
+                        op: record.header.kind,
+                        xid: Xid(record.header.cxid),
+                        arrival: Arrival::at(0),
+                    }));
+                }
+                Some(zxid)
+            }
+        };
+        self.outgoing.added(zxid);
+        debug_assert_eq!(self.position(), position, "both count the log's records");
+    }
+
+    fn become_(&mut self, shared: &Shared, wall_ms: i64, role: Role) {
+        match role {
+            Role::Looking { planned: true } => {
+                self.apply_committed(shared);
+                self.keep_unanswered();
+                self.duty = Duty::Looking { planned: true };
+            }
+            Role::Looking { planned: false } => self.leave(shared),
+            Role::Leading { epoch } => {
+                info!(epoch, "leading");
+                self.begin_leading(shared, wall_ms, epoch);
+            }
+            Role::Draining => {
+                if let Duty::Leading(leading) = &mut self.duty {
+                    leading.drain();
+                }
+            }
+            Role::Following { link, leader, epoch, member } => {
+                info!(%leader, epoch, ?member, "following");
+                self.begin_learning(shared, wall_ms, link, member);
+            }
+        }
+        self.show_duty(shared);
+    }
+
+    /// Sends all clients away: there is no leader, and nobody knows what becomes of their requests.
+    fn leave(&mut self, shared: &Shared) {
+        info!("looking for a leader");
+        self.apply_committed(shared);
+        self.keep_unanswered();
+        self.duty = Duty::Looking { planned: false };
+        self.outgoing.begin_term();
+        for conn in shared.conns.all() {
+            if conn.session().is_some() {
+                conn.outbox.end(End::Now);
+            }
+        }
+        let mut lost = std::mem::take(&mut self.pending_syncs).len();
+        for pending in self.forwarded.take() {
+            match pending {
+                Pending::Write { .. } => lost += 1,
+                Pending::Open { conn, timeout_ms, read_only, .. } => {
+                    // It has no session yet, so nothing is lost if it gets one later.
+                    let last_zxid_seen = Zxid::ZERO;
+                    let opening = Opening { conn, timeout_ms, read_only, last_zxid_seen };
+                    self.early.push(Input::Open(opening));
+                }
+            }
+        }
+        self.abandon(shared, lost);
+        while let Some(batch) = self.unapplied.pop_front() {
+            self.recycle(shared, batch);
+        }
+    }
+
+    /// Appends packets to what waits for a link.
+    pub(super) fn send(&mut self, link: LinkId, put: impl FnOnce(&mut BytesMut)) {
+        if let Some(ensemble) = &mut self.ensemble {
+            ensemble.send(link, put);
+        }
+    }
+
+    /// Sends what waited for the log to be durable up to here.
+    pub(super) fn release_vouched(&mut self, position: Position) {
+        if let Some(ensemble) = &mut self.ensemble {
+            ensemble.release_vouched(position);
+        }
+    }
+
+    /// What is due whenever something was applied.
+    pub(super) fn after_apply(&mut self, shared: &Shared) {
+        match &mut self.duty {
+            Duty::Leading(leading) => {
+                leading.prune(self.applied);
+                self.answer_syncs(shared);
+            }
+            Duty::Learning(_) => self.answer_learner_syncs(shared),
+            Duty::Alone | Duty::Looking { .. } => {}
+        }
+    }
+}
+
+fn put_commits(out: &mut BytesMut, after: Zxid, upto: Zxid, cumulative: bool) {
+    if cumulative {
+        packet::put_commit(out, upto);
+        return;
+    }
+    let first = if after.epoch() == upto.epoch() { after.counter() + 1 } else { 1 };
+    for counter in first..=upto.counter() {
+        packet::put_commit(out, Zxid::new(upto.epoch(), counter));
+    }
+}

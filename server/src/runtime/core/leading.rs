@@ -1,0 +1,317 @@
+//! A leader: what its learners ask for, and whose session is whose.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use quorate_protocol::{Encode, Id, OpCode, SessionId, Zxid};
+use tracing::debug;
+
+use super::{Core, Duty, Waiting, forwarded::Pending, window::Window};
+use crate::{
+    admin::LeaderNumbers,
+    net::End,
+    peer::packet::{Ids, Packet},
+    request::{self, Class, Request},
+    runtime::{batch::Waits, pipeline::Arrival, shared::Shared},
+    session::{State, Tracker},
+    tree::Tree,
+    watch::ConnId,
+    zab::{self, LinkId},
+};
+
+/// What a leader keeps while it leads.
+pub(super) struct Leading {
+    /// When it began.
+    pub(super) since_ms: i64,
+    pub(super) window: Window,
+    /// The server each session was last heard of by; sessions not heard of yet are missing, and
+    /// belong to whoever asks first. Never iterated.
+    owners: HashMap<SessionId, Owner, FixedState>,
+    /// Syncs that wait for the proof that this server leads, and for what was proposed before.
+    syncs: VecDeque<Sync>,
+    /// The number of the last of them.
+    last_ticket: u64,
+    /// It led when this one was asked for, or later.
+    confirmed: u64,
+    /// Streams to learners that have not caught up.
+    streams: usize,
+    /// No new proposals are made.
+    draining: bool,
+    /// The identities that came with the last request from a learner, which the next is likely
+    /// to come with.
+    ids: (Bytes, Arc<[Id]>),
+}
+
+/// Where a session's client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Here,
+    Learner(LinkId),
+}
+
+struct Sync {
+    ticket: u64,
+    /// The last proposal before it.
+    behind: Zxid,
+    waits: SyncWaits,
+}
+
+enum SyncWaits {
+    Client(Waiting),
+    Learner(LinkId),
+}
+
+impl Leading {
+    /// A leader whose proposals follow `last`.
+    pub(super) fn new(last: Zxid, since_ms: i64) -> Self {
+        Self {
+            since_ms,
+            window: Window::new(last),
+            owners: HashMap::default(),
+            syncs: VecDeque::new(),
+            last_ticket: 0,
+            confirmed: 0,
+            streams: 0,
+            draining: false,
+            ids: (Bytes::new(), Arc::from([])),
+        }
+    }
+
+    /// Adds what is known here.
+    pub(super) fn numbers(&self, numbers: LeaderNumbers) -> LeaderNumbers {
+        LeaderNumbers { pending_syncs: self.syncs.len(), ..numbers }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether a session's writes may come from a client of this server.
+    pub(super) fn is_here(&mut self, session: SessionId) -> bool {
+        *self.owners.entry(session).or_insert(Owner::Here) == Owner::Here
+    }
+
+    /// A client of this server has the session.
+    pub(super) fn moved_here(&mut self, session: SessionId) {
+        self.owners.insert(session, Owner::Here);
+    }
+
+    pub(super) fn session_ended(&mut self, session: SessionId) {
+        self.owners.remove(&session);
+    }
+
+    pub(super) fn stream_began(&mut self) {
+        self.streams += 1;
+    }
+
+    pub(super) fn stream_ended(&mut self) {
+        self.streams = self.streams.saturating_sub(1);
+    }
+
+    /// Lets proposals go that nobody needs any more.
+    pub(super) fn prune(&mut self, applied: Zxid) {
+        self.window.prune(applied, self.streams > 0);
+    }
+
+    /// Syncs of clients of this server that were not answered.
+    pub(super) fn take_syncs(&mut self) -> Vec<Waiting> {
+        let syncs = std::mem::take(&mut self.syncs).into_iter();
+        syncs
+            .filter_map(|sync| match sync.waits {
+                SyncWaits::Client(waiting) => Some(waiting),
+                SyncWaits::Learner(_) => None,
+            })
+            .collect()
+    }
+
+    fn identities(&mut self, ids: Ids<'_>) -> Arc<[Id]> {
+        let raw = ids.raw().unwrap_or_default();
+        if self.ids.0 != raw {
+            self.ids = (Bytes::copy_from_slice(raw), ids.to_vec().into());
+        }
+        self.ids.1.clone()
+    }
+}
+
+impl Core {
+    /// A packet of a learner that is none of ZAB's business.
+    pub(super) fn learner_packet(
+        &mut self,
+        shared: &Shared,
+        wall_ms: i64,
+        link: LinkId,
+        packet: &Packet<'_>,
+        bytes: &Bytes,
+    ) {
+        let Duty::Leading(leading) = &mut self.duty else { return };
+        if leading.draining {
+            // The learner asks the next leader once more.
+            return;
+        }
+        match packet {
+            Packet::Request { op: OpCode::Sync, .. } => {
+                self.add_sync(shared, wall_ms, SyncWaits::Learner(link));
+            }
+            Packet::Request { session, cxid, op, body, ids } => {
+                let auth = leading.identities(*ids);
+                let request = Request {
+                    session: *session,
+                    conn: ConnId::NONE,
+                    xid: *cxid,
+                    op: *op,
+                    body: bytes.slice_ref(body),
+                    auth,
+                };
+                self.learner_request(shared, wall_ms, link, &request);
+            }
+            Packet::Revalidate { session, timeout_ms } => {
+                self.learner_revalidates(shared, link, *session, *timeout_ms);
+            }
+            _ => debug!(?link, "a learner sent what only leaders send"),
+        }
+    }
+
+    fn learner_request(&mut self, shared: &Shared, wall_ms: i64, link: LinkId, request: &Request) {
+        let Duty::Leading(leading) = &mut self.duty else { return };
+        let is_write = matches!(request::classify(request.op.wire()), Class::Write(_));
+        let opens = request.op == OpCode::CreateSession && request.body.len() == 4;
+        if !is_write && !opens {
+            debug!(?link, op = %request.op, "a learner asked for what is no write");
+            return;
+        }
+        let arrival = Arrival::at(shared.clock.now_us());
+        let owner = Owner::Learner(link);
+        if opens {
+            leading.owners.insert(request.session, owner);
+        } else if *leading.owners.entry(request.session).or_insert(owner) != owner {
+            self.prepare_moved(shared, wall_ms, request, Waits::Nobody, arrival);
+            return;
+        }
+        let tree = shared.tree.read();
+        self.prepare(shared, &tree, wall_ms, request, Waits::Nobody, arrival);
+    }
+
+    /// A client came with its session to a learner.
+    fn learner_revalidates(
+        &mut self,
+        shared: &Shared,
+        link: LinkId,
+        session: SessionId,
+        timeout_ms: i32,
+    ) {
+        let valid = self.sessions.state(session) == Some(State::Open);
+        if valid {
+            self.sessions.open(session, timeout_ms, shared.clock.now_ms());
+            if let Duty::Leading(leading) = &mut self.duty {
+                leading.owners.insert(session, Owner::Learner(link));
+            }
+            if let Some(conn) = shared.conns.of_session(session) {
+                conn.outbox.end(End::Now);
+            }
+        }
+        self.send(link, |out| Packet::Revalidated { session, valid }.encode(out));
+    }
+
+    /// A client of this server asks for a sync.
+    pub(super) fn add_client_sync(&mut self, shared: &Shared, waiting: Waiting) {
+        let wall_ms = shared.clock.wall_ms();
+        self.add_sync(shared, wall_ms, SyncWaits::Client(waiting));
+    }
+
+    fn add_sync(&mut self, shared: &Shared, wall_ms: i64, waits: SyncWaits) {
+        // What was prepared in this step comes before it.
+        self.propose(shared);
+        let behind = self.outgoing.last_zxid();
+        let Duty::Leading(leading) = &mut self.duty else { return };
+        leading.last_ticket += 1;
+        let ticket = leading.last_ticket;
+        leading.syncs.push_back(Sync { ticket, behind, waits });
+        self.zab(shared, wall_ms, zab::Input::Confirm { ticket });
+    }
+
+    /// This server led when this ticket was asked for, or later.
+    pub(super) fn confirmed(&mut self, shared: &Shared, ticket: u64) {
+        if let Duty::Leading(leading) = &mut self.duty {
+            leading.confirmed = leading.confirmed.max(ticket);
+            self.answer_syncs(shared);
+        }
+    }
+
+    /// Answers the syncs that need not wait any more, in their order.
+    pub(super) fn answer_syncs(&mut self, shared: &Shared) {
+        loop {
+            let Duty::Leading(leading) = &mut self.duty else { return };
+            let (confirmed, committed, applied) = (leading.confirmed, self.committed, self.applied);
+            let is_ready = |sync: &mut Sync| {
+                let reached = match sync.waits {
+                    SyncWaits::Client(_) => applied,
+                    SyncWaits::Learner(_) => committed,
+                };
+                sync.ticket <= confirmed && sync.behind <= reached
+            };
+            let Some(sync) = leading.syncs.pop_front_if(is_ready) else { return };
+            match sync.waits {
+                SyncWaits::Client(waiting) => {
+                    let tree = shared.tree.read();
+                    self.finish_sync(shared, &tree, waiting);
+                }
+                SyncWaits::Learner(link) => {
+                    self.send(link, |out| Packet::Synced.encode(out));
+                }
+            }
+        }
+    }
+
+    /// Has what was prepared proposed to the learners.
+    pub(super) fn propose(&mut self, shared: &Shared) {
+        if let Duty::Leading(leading) = &mut self.duty
+            && let Some((last, count)) = leading.window.close_chunk()
+        {
+            let wall_ms = shared.clock.wall_ms();
+            self.zab(shared, wall_ms, zab::Input::Proposed { last, count });
+        }
+    }
+
+    /// Begins to lead: everything in the log is committed.
+    pub(super) fn begin_leading(&mut self, shared: &Shared, wall_ms: i64, epoch: u32) {
+        self.committed = self.outgoing.last_zxid();
+        self.apply_committed(shared);
+        self.outgoing.begin_term();
+        let tick_ms = shared.tick_ms();
+        let now_ms = shared.clock.now_ms();
+        let tree = shared.tree.read();
+        self.preparer.begin_epoch(&tree, epoch);
+        self.sessions = Tracker::new(tick_ms);
+        for (&session, &timeout_ms) in tree.sessions() {
+            self.sessions.open(session, timeout_ms, now_ms);
+        }
+        self.duty = Duty::Leading(Leading::new(self.outgoing.last_zxid(), now_ms));
+        self.take_up_pending(shared, &tree, wall_ms);
+        drop(tree);
+        self.take_up_syncs(shared);
+        self.admit_early(shared, wall_ms);
+    }
+
+    /// Prepares what clients of this server had asked for before it led.
+    fn take_up_pending(&mut self, shared: &Shared, tree: &Tree, wall_ms: i64) {
+        for pending in self.forwarded.take() {
+            match pending {
+                Pending::Write { conn, request, arrival } => {
+                    let waits = Waits::Reply(conn);
+                    self.prepare_in_place(shared, tree, wall_ms, &request, waits, arrival);
+                }
+                Pending::Open { conn, request, timeout_ms, read_only } => {
+                    let waits = Waits::Session { conn, timeout_ms, read_only };
+                    let arrival = Arrival::at(shared.clock.now_us());
+                    self.prepare(shared, tree, wall_ms, &request, waits, arrival);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A learner: what it asks its leader for its clients.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::BytesMut;
+use quorate_protocol::{Encode, SessionId, Zxid};
+
+use super::{Core, Duty, Waiting, clients::refuse_session, forwarded::Pending};
+use crate::{
+    peer::packet::{self, Packet},
+    request::Request,
+    runtime::{
+        Behind, Input,
+        pipeline::{Opening, Reopening},
+        shared::{Duty as SharedDuty, Shared},
+    },
+    tree::Tree,
+    zab::{LinkId, Member},
+};
+
+/// What a learner keeps while it has a leader.
+pub(super) struct Learning {
+    pub(super) link: LinkId,
+    member: Member,
+    /// Syncs that the leader was asked for; it answers them in order.
+    syncs_asked: VecDeque<Waiting>,
+    /// Syncs that it has answered, and up to where everything must be applied first.
+    syncs_answered: VecDeque<(Zxid, Waiting)>,
+    /// Clients that came with their sessions, until the leader says whether those are valid.
+    revalidating: BTreeMap<SessionId, VecDeque<Reopening>>,
+    /// Sessions heard of since the leader was told last, with their timeouts.
+    touched: BTreeMap<SessionId, i32>,
+}
+
+impl Learning {
+    pub(super) fn new(link: LinkId, member: Member) -> Self {
+        Self {
+            link,
+            member,
+            syncs_asked: VecDeque::new(),
+            syncs_answered: VecDeque::new(),
+            revalidating: BTreeMap::new(),
+            touched: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn shown(&self) -> SharedDuty {
+        match self.member {
+            Member::Participant => SharedDuty::Following,
+            Member::Observer => SharedDuty::Observing,
+        }
+    }
+
+    /// Notes which sessions were heard of, for the leader.
+    pub(super) fn touched(&mut self, sessions: &[(SessionId, i64)], tree: &Tree) {
+        for (session, _) in sessions {
+            if let Some(&timeout_ms) = tree.sessions().get(session) {
+                self.touched.insert(*session, timeout_ms);
+            }
+        }
+    }
+
+    /// Takes what is not answered, in order: syncs, and clients with their sessions.
+    pub(super) fn take_unanswered(&mut self) -> (Vec<Waiting>, Vec<Reopening>) {
+        let answered = std::mem::take(&mut self.syncs_answered);
+        let asked = std::mem::take(&mut self.syncs_asked);
+        let syncs = answered.into_iter().map(|(_, waiting)| waiting).chain(asked).collect();
+        let revalidating = std::mem::take(&mut self.revalidating);
+        (syncs, revalidating.into_values().flatten().collect())
+    }
+}
+
+impl Core {
+    /// Has the leader do something for a client; kept until there is one.
+    pub(super) fn forward(&mut self, pending: Pending) {
+        if let Duty::Learning(learning) = &self.duty {
+            let link = learning.link;
+            self.send(link, |out| put_request(out, pending.request()));
+        }
+        self.forwarded.push(pending);
+    }
+
+    /// Asks the leader for a sync; kept until there is one.
+    pub(super) fn ask_for_sync(&mut self, shared: &Shared, waiting: Waiting) {
+        match &mut self.duty {
+            Duty::Leading(leading) if !leading.is_draining() => {
+                self.add_client_sync(shared, waiting);
+            }
+            Duty::Learning(learning) => {
+                let link = learning.link;
+                if let Behind::Read(request) = &waiting.item
+                    && let Some(ensemble) = &mut self.ensemble
+                {
+                    ensemble.send(link, |out| put_request(out, request));
+                }
+                learning.syncs_asked.push_back(waiting);
+            }
+            _ => self.pending_syncs.push(waiting),
+        }
+    }
+
+    /// Asks the leader whether a client's session is valid.
+    pub(super) fn revalidate(&mut self, shared: &Shared, reopening: Reopening) {
+        let Duty::Learning(learning) = &mut self.duty else { return };
+        let session = reopening.session;
+        let timeout_ms = reopening.opening.timeout_ms;
+        let link = learning.link;
+        learning.revalidating.entry(session).or_default().push_back(reopening);
+        shared.stats.revalidate_count.add(1);
+        self.send(link, |out| Packet::Revalidate { session, timeout_ms }.encode(out));
+    }
+
+    /// A packet of the leader that is none of ZAB's business.
+    pub(super) fn leader_packet(&mut self, shared: &Shared, packet: &Packet<'_>) {
+        let Duty::Learning(learning) = &mut self.duty else { return };
+        match packet {
+            Packet::Synced => {
+                if let Some(waiting) = learning.syncs_asked.pop_front() {
+                    learning.syncs_answered.push_back((self.committed, waiting));
+                    self.answer_learner_syncs(shared);
+                }
+            }
+            Packet::Revalidated { session, valid } => {
+                self.revalidated(shared, *session, *valid);
+            }
+            _ => {}
+        }
+    }
+
+    fn revalidated(&mut self, shared: &Shared, session: SessionId, valid: bool) {
+        let Duty::Learning(learning) = &mut self.duty else { return };
+        let Some(waiting) = learning.revalidating.get_mut(&session) else { return };
+        let Some(Reopening { opening, .. }) = waiting.pop_front() else { return };
+        if waiting.is_empty() {
+            learning.revalidating.remove(&session);
+        }
+        let Opening { conn, timeout_ms, read_only, .. } = opening;
+        if valid {
+            self.attach(shared, &conn, session, timeout_ms, read_only);
+        } else {
+            refuse_session(&conn, read_only);
+        }
+    }
+
+    /// Answers the syncs that the leader has answered, as far as that is applied here.
+    pub(super) fn answer_learner_syncs(&mut self, shared: &Shared) {
+        loop {
+            let applied = self.applied;
+            let Duty::Learning(learning) = &mut self.duty else { return };
+            let Some((_, waiting)) =
+                learning.syncs_answered.pop_front_if(|(upto, _)| *upto <= applied)
+            else {
+                return;
+            };
+            let tree = shared.tree.read();
+            self.finish_sync(shared, &tree, waiting);
+        }
+    }
+
+    /// Answers the leader's ping with the sessions heard of.
+    pub(super) fn answer_ping(&mut self, link: LinkId, round: i64) {
+        let Duty::Learning(learning) = &mut self.duty else { return };
+        let touched = std::mem::take(&mut learning.touched);
+        self.send(link, |out| packet::put_ping_answer(out, round, touched.into_iter()));
+    }
+
+    /// Begins to serve clients with a leader's help.
+    pub(super) fn begin_learning(
+        &mut self,
+        shared: &Shared,
+        wall_ms: i64,
+        link: LinkId,
+        member: Member,
+    ) {
+        self.apply_committed(shared);
+        self.outgoing.begin_term();
+        self.duty = Duty::Learning(Learning::new(link, member));
+        if let Some(ensemble) = &mut self.ensemble {
+            for pending in self.forwarded.in_order() {
+                ensemble.send(link, |out| put_request(out, pending.request()));
+            }
+        }
+        self.take_up_syncs(shared);
+        self.admit_early(shared, wall_ms);
+    }
+
+    /// Asks for the syncs that were not answered before.
+    pub(super) fn take_up_syncs(&mut self, shared: &Shared) {
+        for waiting in std::mem::take(&mut self.pending_syncs) {
+            self.ask_for_sync(shared, waiting);
+        }
+    }
+
+    /// Keeps what was asked of a leader for the next one.
+    pub(super) fn keep_unanswered(&mut self) {
+        match &mut self.duty {
+            Duty::Learning(learning) => {
+                let (syncs, reopenings) = learning.take_unanswered();
+                self.pending_syncs.extend(syncs);
+                self.early.extend(reopenings.into_iter().map(Input::Reopen));
+            }
+            Duty::Leading(leading) => self.pending_syncs.extend(leading.take_syncs()),
+            Duty::Alone | Duty::Looking { .. } => {}
+        }
+    }
+}
+
+fn put_request(out: &mut BytesMut, request: &Request) {
+    let Request { session, xid, op, body, auth, .. } = request;
+    packet::put_request(out, *session, *xid, *op, body, auth);
+}

@@ -1,0 +1,141 @@
+//! From a request to a transaction in the batch being built.
+
+use bytes::BytesMut;
+use quorate_protocol::{ErrorCode, OpCode};
+
+use super::{Core, Duty, Waiting};
+use crate::{
+    request::{Prepared, Preparer, Request},
+    runtime::{
+        Behind,
+        batch::{Entry, Waits},
+        pipeline::Arrival,
+        shared::Shared,
+    },
+    tree::Tree,
+};
+
+impl Core {
+    /// Prepares what the server itself asks for.
+    pub(super) fn prepare_own(
+        &mut self,
+        shared: &Shared,
+        tree: &Tree,
+        wall_ms: i64,
+        request: &Request,
+    ) {
+        let arrival = Arrival::at(shared.clock.now_us());
+        self.prepare(shared, tree, wall_ms, request, Waits::Nobody, arrival);
+    }
+
+    /// Adds the request's transaction to the batch being built.
+    pub(super) fn prepare(
+        &mut self,
+        shared: &Shared,
+        tree: &Tree,
+        wall_ms: i64,
+        request: &Request,
+        waits: Waits,
+        arrival: Arrival,
+    ) {
+        if request.op == OpCode::CloseSession {
+            self.sessions.start_closing(request.session);
+        }
+        let asking = Asking { request, waits, arrival, has_place: false };
+        let refused =
+            self.add(shared, asking, |preparer, out| preparer.prepare(tree, wall_ms, request, out));
+        if let Some(refused) = refused {
+            self.behind(shared, tree, refused);
+        }
+    }
+
+    /// As [`Self::prepare`], for a leader's client whose write has its place in the connection's
+    /// order already.
+    pub(super) fn prepare_in_place(
+        &mut self,
+        shared: &Shared,
+        tree: &Tree,
+        wall_ms: i64,
+        request: &Request,
+        waits: Waits,
+        arrival: Arrival,
+    ) {
+        if request.op == OpCode::CloseSession {
+            self.sessions.start_closing(request.session);
+        }
+        let asking = Asking { request, waits, arrival, has_place: true };
+        let refused =
+            self.add(shared, asking, |preparer, out| preparer.prepare(tree, wall_ms, request, out));
+        debug_assert!(refused.is_none(), "a leader logs every refusal");
+    }
+
+    /// Refuses a write of a session that is another server's by now.
+    pub(super) fn prepare_moved(
+        &mut self,
+        shared: &Shared,
+        wall_ms: i64,
+        request: &Request,
+        waits: Waits,
+        arrival: Arrival,
+    ) {
+        let asking = Asking { request, waits, arrival, has_place: false };
+        let refused = self.add(shared, asking, |preparer, out| {
+            preparer.refuse(ErrorCode::SessionMoved, wall_ms, request, out)
+        });
+        debug_assert!(refused.is_none(), "it is logged");
+    }
+
+    /// Adds what `prepare` makes of a request; gives back who asked when that is nothing.
+    fn add(
+        &mut self,
+        shared: &Shared,
+        asking: Asking<'_>,
+        prepare: impl FnOnce(&mut Preparer, &mut BytesMut) -> Prepared,
+    ) -> Option<Waiting> {
+        let Asking { request, waits, arrival, has_place } = asking;
+        let building = self.outgoing.building(|| shared.clock.now_us());
+        let preparer = &mut self.preparer;
+        let window = match &mut self.duty {
+            Duty::Leading(leading) => Some(&mut leading.window),
+            _ => None,
+        };
+        let prepared = building.log.try_push(|out| {
+            let start = out.len();
+            match prepare(preparer, out) {
+                Prepared::Logged(zxid) => {
+                    if let Some(window) = window {
+                        window.push(zxid, &out[start..]);
+                    }
+                    Ok(zxid)
+                }
+                Prepared::Refused(code) => Err(code),
+            }
+        });
+        match (prepared, waits) {
+            (Ok(()), waits) => {
+                if let Waits::Reply(conn) = &waits
+                    && !has_place
+                {
+                    self.order.push_write(conn.id);
+                }
+                building.entries.push(Entry { waits, op: request.op, xid: request.xid, arrival });
+                self.outgoing.added(Some(self.preparer.last_zxid()));
+                None
+            }
+            (Err(code), Waits::Reply(conn)) => {
+                let item = Behind::Refusal { op: request.op, xid: request.xid, code };
+                Some(Waiting { conn, item, arrival })
+            }
+            (Err(_), _) => None,
+        }
+    }
+}
+
+/// A request for a transaction.
+struct Asking<'a> {
+    request: &'a Request,
+    waits: Waits,
+    arrival: Arrival,
+    /// The connection's order knows of it.
+    has_place: bool,
+}

@@ -1,0 +1,165 @@
+//! The core's hands in an ensemble: sockets to the other servers, threads for streams.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use anyhow::Context;
+use bytes::BytesMut;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    EXIT_DISK_FAILED,
+    checkpointer::Mailbox,
+    core::Event,
+    io_threads::IoThreads,
+    node::Node,
+    pipeline::Input,
+    shared::Shared,
+    shell::Shell,
+    stream::{Progress, Stream, StreamError},
+    thread,
+    ticker::Wake,
+};
+use crate::{
+    config::EnsembleSettings,
+    net::{
+        End,
+        peers::{self, Peers, Ports},
+    },
+    tree::Tree,
+    zab::{LinkId, ServerId, election::Notification},
+};
+
+/// The shell of a running server.
+pub(super) struct Members {
+    shared: Weak<Shared>,
+    peers: Arc<OnceLock<Peers>>,
+    wake: Wake,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Members {
+    /// Listens for the other servers.
+    ///
+    /// # Errors
+    /// When one of the addresses cannot be bound; the error names it.
+    pub(super) fn bind(ensemble: &EnsembleSettings) -> anyhow::Result<Ports> {
+        let own = ensemble.configuration.servers.get(&ensemble.me);
+        let own = own.context("this server is not in the configuration")?;
+        Ports::bind(own, ensemble.listen_on_all)
+    }
+
+    /// Connects the node with the other servers.
+    pub(super) fn start(
+        node: &Node,
+        ports: Ports,
+        threads: &IoThreads,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+        wake: Wake,
+    ) {
+        let ensemble = node.shared.settings.ensemble.as_ref().expect("a member of an ensemble");
+        let peers = Arc::<OnceLock<Peers>>::default();
+        node.begin(Box::new(Self {
+            shared: Arc::downgrade(&node.shared),
+            peers: peers.clone(),
+            wake,
+            mailbox: node.mailbox.clone(),
+        }));
+        let settings = peers::Settings {
+            server: ensemble.me,
+            servers: ensemble.configuration.servers.clone(),
+            connect_timeout: ensemble.election_connect_timeout,
+            handshake_timeout: ensemble.election_handshake_timeout,
+            first_packet_timeout: ensemble.ticks(ensemble.init_limit),
+            leader_timeout: ensemble.ticks(ensemble.connect_limit),
+            packet_max: node.shared.settings.limits.request_bytes + PACKET_EXTRA,
+            seed: node.shared.tree_seed,
+        };
+        let shared = Arc::downgrade(&node.shared);
+        let sink = Arc::new(move |event| {
+            if let Some(shared) = shared.upgrade() {
+                shared.submit(Input::Ensemble(Event::Peer(event)));
+            }
+        });
+        let started =
+            Peers::start(settings, ports, threads.handles(), tasks.clone(), stop.clone(), sink);
+        let _ = peers.set(started);
+    }
+
+    fn peers(&self) -> &Peers {
+        self.peers.get().expect("set before the first input")
+    }
+}
+
+/// Bytes of a packet around a client's request or a transaction's data.
+const PACKET_EXTRA: usize = 1 << 20;
+
+impl Shell for Members {
+    fn notify(&self, to: ServerId, notification: &Notification) {
+        self.peers().notify(to, notification);
+    }
+
+    fn connect(&self, leader: ServerId) {
+        self.peers().connect(leader);
+    }
+
+    fn close(&self, link: LinkId) {
+        self.peers().close(link);
+    }
+
+    fn synchronize(&self, stream: Stream) {
+        let shared = self.shared.clone();
+        // Not joined: it ends with its link.
+        drop(thread::spawn("sync", move || {
+            if let Some(shared) = shared.upgrade() {
+                run(&shared, stream);
+            }
+        }));
+    }
+
+    fn wake_at(&self, at_ms: i64) {
+        self.wake.at(at_ms);
+    }
+
+    fn install(&self, tree: Box<Tree>) {
+        self.mailbox.install(tree);
+    }
+
+    fn halt(&self, why: &str) -> ! {
+        error!("{why}: the server ends");
+        std::process::exit(EXIT_DISK_FAILED);
+    }
+}
+
+/// Sends a stream to its end.
+fn run(shared: &Shared, mut stream: Stream) {
+    let link = stream.link.clone();
+    let started = shared.clock.elapsed();
+    let mut piece = BytesMut::new();
+    let mut bytes = 0;
+    let ended: Result<(), StreamError> = loop {
+        piece.clear();
+        match stream.next(shared, &mut piece) {
+            Ok(Progress::CaughtUp(upto)) => {
+                let took = shared.clock.elapsed().saturating_sub(started);
+                info!(link = link.id.0, %upto, bytes, ?took, "a learner has caught up");
+                shared.submit(Input::Ensemble(Event::CaughtUp { link: link.id, upto }));
+                break Ok(());
+            }
+            Ok(Progress::More) if link.outbox.push(&piece) => {
+                bytes += piece.len();
+                shared.submit(Input::Ensemble(Event::Progress(link.id)));
+            }
+            Ok(Progress::More) => {
+                debug!(link = link.id.0, "the link of a stream has ended");
+                break Ok(());
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    if let Err(error) = ended {
+        warn!(link = link.id.0, %error, "a learner cannot be brought up to date this way");
+        link.outbox.end(End::Now);
+    }
+}

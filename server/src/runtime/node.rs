@@ -1,0 +1,166 @@
+//! Everything of a server but its tasks, threads and sockets.
+//!
+//! [`Server`](super::Server) puts those around it; a simulation drives it by hand.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use super::{
+    backlog::Backlog,
+    checkpointer::{Checkpointer, Mailbox},
+    clock::Clock,
+    core::{Beginning, Core, Membership},
+    data::{self, Data},
+    log_writer::LogWriter,
+    pipeline::{Input, Pipeline},
+    shared::{Duty, Shared},
+    shell::Shell,
+};
+use crate::{
+    admin::{Environment, ServerStats},
+    config::{EnsembleSettings, Settings},
+    net::{Load, Registry, TokenBucket},
+    request::{self, Preparer},
+    session::{SessionIds, Tracker},
+    storage::fs::{Fs, Lock},
+    watch::WatchTable,
+    zab::{self, History, Zab},
+};
+
+/// What a node is put into.
+pub struct Surroundings {
+    /// The files.
+    pub fs: Arc<dyn Fs>,
+    /// The time.
+    pub clock: Clock,
+    /// Random bytes: for the id of a new log, for hash tables, for a new secret.
+    pub random: [u8; 48],
+    /// Where clients connect to.
+    pub client_address: SocketAddr,
+    /// What is known of the machine.
+    pub environment: Environment,
+}
+
+/// A server without tasks and threads.
+pub struct Node {
+    /// What its parts share.
+    pub shared: Arc<Shared>,
+    /// Keeps the checkpoint current.
+    pub checkpointer: Checkpointer,
+    /// What the checkpointer is told.
+    pub mailbox: Arc<Mailbox>,
+    /// Keeps other servers out of the data folders.
+    pub locks: Vec<Box<dyn Lock>>,
+}
+
+impl Node {
+    /// Recovers the data. Nothing happens before [`Self::begin`].
+    ///
+    /// # Errors
+    /// When the data cannot be used; the message says what to do.
+    pub fn open(settings: Settings, surroundings: Surroundings) -> anyhow::Result<Self> {
+        let Surroundings { fs, clock, random, client_address, environment } = surroundings;
+        let Data { recovered, reserve, passwords, seed } = data::open(&settings, fs, &random)?;
+        let stats = ServerStats::default();
+        stats.dbinittime.record_time(clock.elapsed());
+        stats.startup_txns_loaded.record(recovered.report.replayed);
+        let (applied, durable) = (recovered.tree.last_zxid(), recovered.log.last_zxid());
+        let mut sessions = Tracker::new(millis(settings.sessions.tick));
+        for (&session, &timeout_ms) in recovered.tree.sessions() {
+            sessions.open(session, timeout_ms, clock.now_ms());
+        }
+        let preparing = request::Settings {
+            schemes: settings.auth.clone(),
+            extended_types: settings.tree.extended_types,
+            enforce_quota: settings.tree.enforce_quota,
+            reconfig: settings.tree.reconfig,
+            in_ensemble: settings.ensemble.is_some(),
+        };
+        let preparer = Preparer::new(preparing, &recovered.tree, seed);
+        let session_ids = SessionIds::new(settings.server_id, clock.wall_ms());
+        let membership = settings.ensemble.as_ref().map(|ensemble| {
+            let promises = recovered.log.promises();
+            let history = History::new(
+                promises.accepted_epoch,
+                promises.current_epoch,
+                recovered.log.epochs().clone(),
+                applied,
+            );
+            let settings = zab_settings(ensemble);
+            let zab = Zab::new(settings, history);
+            Membership { zab }
+        });
+        let duty = if membership.is_some() { Duty::Looking } else { Duty::Alone };
+        let beginning = Beginning { preparer, sessions, session_ids, applied, durable };
+        let shared = Arc::new(Shared {
+            client_address,
+            tree: RwLock::new(recovered.tree),
+            watches: WatchTable::new(seed),
+            conns: Registry::default(),
+            load: Arc::new(Load::new(settings.limits.clone())),
+            throttle: settings
+                .connection_throttle
+                .clone()
+                .map(|throttle| Mutex::new(TokenBucket::new(throttle, clock.now_ms()))),
+            log_source: recovered.log.source(),
+            checkpoints: recovered.checkpoint.source(),
+            pipeline: Pipeline::new(
+                Core::new(beginning, membership),
+                LogWriter::new(recovered.log),
+            ),
+            passwords,
+            stats,
+            environment,
+            reap_from: 0.into(),
+            backlog: Backlog::new(recovered.report.checkpoint_zxid, recovered.report.replayed),
+            tree_seed: seed,
+            duty: watch::Sender::new(duty),
+            streamable: applied.0.into(),
+            shell: std::sync::OnceLock::new(),
+            clock,
+            settings,
+        });
+        let mailbox = Arc::<Mailbox>::default();
+        let checkpointer = Checkpointer {
+            shared: shared.clone(),
+            checkpoint: recovered.checkpoint,
+            reserve,
+            mailbox: mailbox.clone(),
+            is_full: false,
+        };
+        Ok(Self { shared, checkpointer, mailbox, locks: recovered.locks })
+    }
+
+    /// Lets the core use what does its work; in an ensemble, before the first input.
+    ///
+    /// # Panics
+    /// When it was called before.
+    pub fn begin(&self, shell: Box<dyn Shell>) {
+        assert!(self.shared.shell.set(shell).is_ok(), "a node begins once");
+    }
+}
+
+/// What ZAB needs of the settings.
+fn zab_settings(ensemble: &EnsembleSettings) -> zab::Settings {
+    zab::Settings {
+        server: ensemble.me,
+        configuration: ensemble.configuration.clone(),
+        tick_ms: millis(ensemble.tick),
+        init_limit: ensemble.init_limit.into(),
+        sync_limit: ensemble.sync_limit.into(),
+        roll_over: zab::Settings::ROLL_OVER,
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Shared {
+    /// Gives the node something to do, and does it.
+    pub fn submit(&self, input: Input) {
+        self.pipeline.submit_one(self, input);
+    }
+}

@@ -1,0 +1,33 @@
+//! What the core has done by others: whatever takes sockets, files or time.
+
+use crate::{
+    tree::Tree,
+    zab::{LinkId, ServerId, election::Notification},
+};
+
+use super::stream::Stream;
+
+/// The hands of the core. Everything returns at once; what comes of it is a later input. The
+/// running server has tasks and threads behind it, a simulation a queue of events.
+pub trait Shell: Send + Sync {
+    /// Sends a notification by the election port.
+    fn notify(&self, to: ServerId, notification: &Notification);
+
+    /// Connects to a leader's quorum port; an earlier try is given up.
+    fn connect(&self, leader: ServerId);
+
+    /// Ends a link once what waits in its outbox has left.
+    fn close(&self, link: LinkId);
+
+    /// Runs a stream to its end.
+    fn synchronize(&self, stream: Stream);
+
+    /// Steps the core at this time of the monotonic clock at the latest.
+    fn wake_at(&self, at_ms: i64);
+
+    /// Writes a tree that came from a leader as a new checkpoint.
+    fn install(&self, tree: Box<Tree>);
+
+    /// Ends the process: its state must not be trusted any more.
+    fn halt(&self, why: &str) -> !;
+}
