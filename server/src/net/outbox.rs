@@ -152,6 +152,10 @@ impl Outbox {
     /// Sends what is here for a task that rests; otherwise tells it.
     pub fn send_or_wake(&self) {
         let mut waiting = self.waiting.lock();
+        if waiting.resting && waiting.frames.is_empty() {
+            waiting.told = false;
+            return;
+        }
         if waiting.resting
             && let Some(socket) = self.socket.get()
             // Never waits: what the socket does not take now, or any failure, is the task's.

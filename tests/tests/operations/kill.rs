@@ -85,7 +85,7 @@ fn a_kill_while_starting_loses_nothing() {
 fn a_kill_while_a_checkpoint_is_written_loses_nothing() {
     let mut rng = Rng::with_seed(2);
     let mut server = Server::start(Subject::Quorate, &[LONG_SESSIONS, "snapCount=100"]);
-    let checkpoint = server.dir().join("data/quorate/checkpoint.redb");
+    let checkpoint = server.dir().join("data/quorate/checkpoint-1.redb");
     let modified = || fs::metadata(&checkpoint).and_then(|file| file.modified()).unwrap();
     let mut client = connect(&server);
     let mut promised = Promised::default();

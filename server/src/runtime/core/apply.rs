@@ -127,10 +127,25 @@ impl Core {
         zxid
     }
 
-    /// Applies what is committed and durable.
+    /// Applies what is committed and durable. A sync is answered at its place, so that no later
+    /// write of its session overtakes it.
     pub(super) fn apply_committed(&mut self, shared: &Shared) {
         let upto = self.committed.min(self.durable);
         shared.set_streamable(upto);
+        while self.applied < upto {
+            let next_sync = match &self.duty {
+                Duty::Leading(leading) => leading.next_sync(),
+                Duty::Learning(learning) => learning.next_sync(),
+                Duty::Alone | Duty::Looking { .. } => None,
+            };
+            let stop = next_sync.filter(|at| *at > self.applied && *at < upto);
+            self.apply_up_to(shared, stop.unwrap_or(upto));
+            self.after_apply(shared);
+        }
+        self.after_apply(shared);
+    }
+
+    fn apply_up_to(&mut self, shared: &Shared, upto: Zxid) {
         while self.applied < upto {
             match self.unapplied.pop_front() {
                 Some(mut batch) if batch.applied > 0 || batch.after == self.applied => {
@@ -149,7 +164,6 @@ impl Core {
                 None => self.apply_from_log(shared, upto),
             }
         }
-        self.after_apply(shared);
     }
 
     /// Applies transactions of a batch up to `upto`, and answers them.

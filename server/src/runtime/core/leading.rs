@@ -29,7 +29,7 @@ pub(super) struct Leading {
     /// The server each session was last heard of by; sessions not heard of yet are missing, and
     /// belong to whoever asks first. Never iterated.
     owners: HashMap<SessionId, Owner, FixedState>,
-    /// Syncs that wait for the proof that this server leads, and for what was proposed before.
+    /// Syncs that wait for the proof that this server leads.
     syncs: VecDeque<Sync>,
     /// The number of the last of them.
     last_ticket: u64,
@@ -53,7 +53,7 @@ enum Owner {
 
 struct Sync {
     ticket: u64,
-    /// The last proposal before it.
+    /// What was committed when it came: everything that was acknowledged to anybody.
     behind: Zxid,
     waits: SyncWaits,
 }
@@ -82,6 +82,11 @@ impl Leading {
     /// Adds what is known here.
     pub(super) fn numbers(&self, numbers: LeaderNumbers) -> LeaderNumbers {
         LeaderNumbers { pending_syncs: self.syncs.len(), ..numbers }
+    }
+
+    /// Where a sync is to be answered before anything further is applied.
+    pub(super) fn next_sync(&self) -> Option<Zxid> {
+        self.syncs.front().filter(|sync| sync.ticket <= self.confirmed).map(|sync| sync.behind)
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -227,7 +232,7 @@ impl Core {
     fn add_sync(&mut self, shared: &Shared, wall_ms: i64, waits: SyncWaits) {
         // What was prepared in this step comes before it.
         self.propose(shared);
-        let behind = self.outgoing.last_zxid();
+        let behind = self.committed;
         let Duty::Leading(leading) = &mut self.duty else { return };
         leading.last_ticket += 1;
         let ticket = leading.last_ticket;
@@ -243,17 +248,16 @@ impl Core {
         }
     }
 
-    /// Answers the syncs that need not wait any more, in their order.
+    /// Answers the syncs that need not wait any more, in their order. A learner has been sent
+    /// everything that was committed when it asked.
     pub(super) fn answer_syncs(&mut self, shared: &Shared) {
         loop {
+            let applied = self.applied;
             let Duty::Leading(leading) = &mut self.duty else { return };
-            let (confirmed, committed, applied) = (leading.confirmed, self.committed, self.applied);
+            let confirmed = leading.confirmed;
             let is_ready = |sync: &mut Sync| {
-                let reached = match sync.waits {
-                    SyncWaits::Client(_) => applied,
-                    SyncWaits::Learner(_) => committed,
-                };
-                sync.ticket <= confirmed && sync.behind <= reached
+                sync.ticket <= confirmed
+                    && (matches!(sync.waits, SyncWaits::Learner(_)) || sync.behind <= applied)
             };
             let Some(sync) = leading.syncs.pop_front_if(is_ready) else { return };
             match sync.waits {

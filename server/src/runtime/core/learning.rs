@@ -51,6 +51,11 @@ impl Learning {
         }
     }
 
+    /// Where a sync is to be answered before anything further is applied.
+    pub(super) fn next_sync(&self) -> Option<Zxid> {
+        self.syncs_answered.front().map(|(upto, _)| *upto)
+    }
+
     /// Notes which sessions were heard of, for the leader.
     pub(super) fn touched(&mut self, sessions: &[(SessionId, i64)], tree: &Tree) {
         for (session, _) in sessions {

@@ -60,6 +60,9 @@ impl Leader {
         let Some(upto) = self.acknowledged_by_quorum(committed, ctx) else {
             return self.drained(ctx);
         };
+        if let Some(ticket) = self.rounds.committed(upto) {
+            ctx.effects.push(Effect::Confirmed { ticket });
+        }
         for (id, link) in &mut self.links {
             if !link.is_live() || link.committed >= upto {
                 continue;

@@ -46,7 +46,7 @@ impl Leader {
     /// Is this server still the leader? An established one finds out.
     pub(in crate::zab) fn confirm(&mut self, ticket: u64, ctx: &mut Context<'_, '_>) -> Next {
         if self.established().is_some() {
-            self.rounds.ask_for(ticket);
+            self.rounds.ask_for(ticket, ctx.history.last());
             self.begin_round_if_due(ctx);
         }
         Next::Stay

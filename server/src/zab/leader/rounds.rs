@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use quorate_protocol::Zxid;
+
 /// Rounds are numbered from 1. An echo of a round stands for all before it.
 ///
 /// Invariant: `confirmed <= begun`; tickets wait for rounds in their order.
@@ -11,7 +13,17 @@ pub(super) struct Rounds {
     confirmed: i64,
     /// A round that has to be begun.
     wanted: i64,
-    tickets: VecDeque<(i64, u64)>,
+    tickets: VecDeque<Ticket>,
+}
+
+/// Somebody asks whether this server is the leader.
+#[derive(Debug, Clone, Copy)]
+struct Ticket {
+    number: u64,
+    /// An echo of this round proves it.
+    round: i64,
+    /// So does the commitment of a transaction above this one.
+    last: Zxid,
 }
 
 impl Rounds {
@@ -31,10 +43,10 @@ impl Rounds {
         self.wanted
     }
 
-    /// As [`Rounds::ask`], for a ticket.
-    pub(super) fn ask_for(&mut self, ticket: u64) {
+    /// As [`Rounds::ask`], for a ticket; `last` is the last transaction proposed.
+    pub(super) fn ask_for(&mut self, number: u64, last: Zxid) {
         let round = self.ask();
-        self.tickets.push_back((round, ticket));
+        self.tickets.push_back(Ticket { number, round, last });
     }
 
     /// Whether a round is to be begun: one is asked for, and none is under way that would hold
@@ -52,13 +64,21 @@ impl Rounds {
     /// A quorum has echoed this round. Gives the last ticket that is answered by it.
     pub(super) fn confirm(&mut self, round: i64) -> Option<u64> {
         self.confirmed = self.confirmed.max(round);
+        let confirmed = self.confirmed;
+        self.answer(|ticket| ticket.round <= confirmed)
+    }
+
+    /// A quorum has acknowledged everything up to `upto`, which proves the same to tickets asked
+    /// for before that was proposed. They are answered in front of its commitment, so that a
+    /// session's `sync` is answered before the write behind it.
+    pub(super) fn committed(&mut self, upto: Zxid) -> Option<u64> {
+        self.answer(|ticket| ticket.last < upto)
+    }
+
+    fn answer(&mut self, is_proved: impl Fn(&Ticket) -> bool) -> Option<u64> {
         let mut answered = None;
-        while let Some((waits_for, ticket)) = self.tickets.front().copied() {
-            if waits_for > self.confirmed {
-                break;
-            }
-            answered = Some(ticket);
-            self.tickets.pop_front();
+        while let Some(ticket) = self.tickets.pop_front_if(|ticket| is_proved(ticket)) {
+            answered = Some(ticket.number);
         }
         answered
     }
@@ -71,11 +91,11 @@ mod tests {
     #[test]
     fn a_ticket_waits_for_a_round_begun_after_it() {
         let mut rounds = Rounds::default();
-        rounds.ask_for(1);
+        rounds.ask_for(1, Zxid::ZERO);
         assert!(rounds.is_due());
         assert_eq!(rounds.begin(), 1);
-        rounds.ask_for(2);
-        rounds.ask_for(3);
+        rounds.ask_for(2, Zxid::ZERO);
+        rounds.ask_for(3, Zxid::ZERO);
         assert!(!rounds.is_due(), "one is under way");
         assert_eq!(rounds.confirm(1), Some(1));
         assert!(rounds.is_due());
@@ -89,10 +109,20 @@ mod tests {
     fn rounds_that_nobody_asked_for_serve_too() {
         let mut rounds = Rounds::default();
         rounds.begin();
-        rounds.ask_for(7);
+        rounds.ask_for(7, Zxid::ZERO);
         rounds.begin();
         assert_eq!(rounds.confirm(1), None);
         assert!(!rounds.is_due(), "it was begun meanwhile");
         assert_eq!(rounds.confirm(2), Some(7));
+    }
+
+    #[test]
+    fn the_commitment_of_what_was_proposed_later_serves_too() {
+        let mut rounds = Rounds::default();
+        rounds.ask_for(1, Zxid::new(1, 4));
+        rounds.ask_for(2, Zxid::new(1, 6));
+        assert_eq!(rounds.committed(Zxid::new(1, 4)), None, "it was proposed before");
+        assert_eq!(rounds.committed(Zxid::new(1, 6)), Some(1));
+        assert_eq!(rounds.committed(Zxid::new(1, 7)), Some(2));
     }
 }
