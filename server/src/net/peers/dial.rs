@@ -19,9 +19,11 @@ use crate::zab::HostPort;
 
 /// When a connection on which nothing is sent begins to ask whether the other end is still there,
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
-/// how often it asks, and how often in vain before the connection is gone.
+/// and how often it asks.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
-const KEEPALIVE_RETRIES: u32 = 3;
+/// How long the other end's system may answer nothing, to what is sent or asked, before the
+/// connection is gone.
+const GONE_AFTER: Duration = Duration::from_secs(11);
 
 /// Connects to servers by name, and remembers where names led to.
 #[derive(Debug, Default)]
@@ -104,11 +106,11 @@ async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
 /// lost its power is noticed.
 pub(super) fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_RETRIES);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    let socket = SockRef::from(stream);
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(GONE_AFTER))
 }
 
 #[cfg(test)]

@@ -88,3 +88,33 @@ impl std::fmt::Display for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host_port(host: &str, port: u16) -> HostPort {
+        HostPort { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn names_and_wildcards() {
+        let place = |host, on_all| Place::of(&host_port(host, 9), on_all).unwrap();
+        assert_eq!(place("localhost", false), Place::One(([127, 0, 0, 1], 9).into()));
+        assert_eq!(place("::1", false), Place::One(([0, 0, 0, 0, 0, 0, 0, 1], 9).into()));
+        for (host, on_all) in [("0.0.0.0", false), ("::", false), ("no such name", true)] {
+            assert_eq!(place(host, on_all), Place::All(9));
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let server: Server = format!("127.0.0.1:{port}:1").parse().unwrap();
+        let free = Server { election: vec![host_port("127.0.0.1", 0)], ..server };
+        let error = Ports::bind(&free, false).unwrap_err();
+        let expected = format!("listen for learners on 127.0.0.1:{port} (is another server");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}

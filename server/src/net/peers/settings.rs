@@ -9,7 +9,7 @@ use crate::zab::{HostPort, Server, ServerId};
 pub struct Settings {
     /// This server.
     pub server: ServerId,
-    /// All servers of the configuration. This one is among them, unless it is to join later.
+    /// All servers of the configuration, this one among them.
     pub servers: BTreeMap<ServerId, Server>,
     /// How long connecting to an address may take (`cnxTimeout`).
     pub connect_timeout: Duration,

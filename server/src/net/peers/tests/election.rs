@@ -71,7 +71,7 @@ async fn a_larger_server_keeps_its_connection() {
     node.expect_reachable(3, true).await;
     node.expect_notification(3, 1).await;
     node.peers.notify(ServerId(3), &notification(2));
-    stranger.expect(&frame(2)).await;
+    stranger.expect_here(&frame(2));
     stranger.send(&frame(3)).await;
     node.expect_notification(3, 3).await;
 }

@@ -4,10 +4,11 @@ mod election;
 mod hostile;
 mod quorum;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Read, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use quorate_protocol::Zxid;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -242,6 +243,13 @@ impl Stranger {
         let mut received = vec![0; bytes.len()];
         soon(self.0.read_exact(&mut received)).await.unwrap();
         assert_eq!(received, bytes);
+    }
+
+    /// These bytes must be here already, without any task having run.
+    fn expect_here(&mut self, bytes: &[u8]) {
+        let mut here = vec![0; bytes.len() + 1];
+        let length = (&*SockRef::from(&self.0)).read(&mut here).expect("something is here");
+        assert_eq!(&here[..length], bytes);
     }
 
     /// Nothing more must come but the end.

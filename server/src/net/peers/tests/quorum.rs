@@ -46,6 +46,21 @@ async fn packets_go_both_ways_until_one_end_closes() {
 }
 
 #[tokio::test]
+async fn a_lone_packet_is_sent_by_who_makes_it() {
+    let mut leader = Node::alone(1, &[]);
+    let mut learner = Stranger::connect(leader.quorum_address()).await;
+    learner.send(&learner_info()).await;
+    let link = leader.expect_accepted().await;
+    leader.expect_packets(&link, &learner_info()).await;
+    let ping = packet(5, 0, &[]);
+    for _ in 0..3 {
+        say(&link, &ping);
+        // The task of the link has not run since: it shares this thread.
+        learner.expect_here(&ping);
+    }
+}
+
+#[tokio::test]
 async fn who_closes_hears_no_more() {
     let mut leader = Node::alone(1, &[]);
     let mut learner = Stranger::connect(leader.quorum_address()).await;
