@@ -8,8 +8,15 @@ use quorate_protocol::{Encode, Zxid};
 use super::shared::Shared;
 use crate::{
     net::peers::Link,
-    peer::packet::{self, Packet},
-    storage::log::{LogReader, ReadError},
+    peer::{
+        packet::{self, Packet},
+        snapshot::SnapshotWriter,
+    },
+    storage::{
+        checkpoint::CheckpointError,
+        log::{LogReader, ReadError},
+    },
+    tree::Tree,
     zab::{Message, SyncPlan},
 };
 
@@ -27,6 +34,7 @@ pub struct Stream {
 
 enum State {
     Planned(SyncPlan),
+    Snapshot(Box<SnapshotWriter<Tree>>, Zxid),
     Log { sent: Zxid, reader: Option<LogReader> },
 }
 
@@ -44,9 +52,9 @@ pub enum StreamError {
     /// The log cannot be read, or has let go what the learner needs.
     #[error(transparent)]
     Log(#[from] ReadError),
-    /// Snapshots are not sent yet.
-    #[error("the learner needs a snapshot, which is not built yet")]
-    NoSnapshot,
+    /// The checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
 }
 
 impl Stream {
@@ -68,6 +76,12 @@ impl Stream {
         match &mut self.state {
             State::Planned(plan) => {
                 self.state = begin(shared, *plan, out)?;
+                Ok(Progress::More)
+            }
+            State::Snapshot(writer, zxid) => {
+                if !writer.write(out, PIECE) {
+                    self.state = State::Log { sent: *zxid, reader: None };
+                }
                 Ok(Progress::More)
             }
             State::Log { sent, reader } => {
@@ -104,6 +118,12 @@ fn begin(shared: &Shared, plan: SyncPlan, out: &mut BytesMut) -> Result<State, S
             say(Message::Trunc { to });
             Ok(State::Log { sent: to, reader: None })
         }
-        SyncPlan::Snap => Err(StreamError::NoSnapshot),
+        SyncPlan::Snap => {
+            let tree = shared.checkpoints.load(shared.tree_seed)?;
+            let tree = tree.unwrap_or_else(|| Tree::new(shared.tree_seed));
+            let zxid = tree.last_zxid();
+            say(Message::Snap { zxid });
+            Ok(State::Snapshot(Box::new(SnapshotWriter::new(tree)), zxid))
+        }
     }
 }

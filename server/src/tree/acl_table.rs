@@ -11,6 +11,11 @@ pub struct AclId(pub(super) u32);
 impl AclId {
     /// The ACL that allows everyone everything, which needs no entry.
     pub const OPEN: Self = Self(0);
+
+    /// Its number in a snapshot for ZooKeeper's servers.
+    pub fn number_in_snapshot(self) -> i64 {
+        if self == Self::OPEN { -1 } else { self.0.into() }
+    }
 }
 
 /// A node's ACL as the tree keeps it.
@@ -21,6 +26,10 @@ pub struct StoredAcl<'a> {
 }
 
 impl<'a> StoredAcl<'a> {
+    /// Stands for an ACL that is not known: `[unknown::]`, which allows nobody anything and no
+    /// client can set.
+    pub(super) const UNKNOWN: &'static [u8] = b"\0\0\0\x01\0\0\0\0\0\0\0\x07unknown\0\0\0\0";
+
     /// Equal numbers within one tree mean equal ACLs as long as both are in use.
     pub fn id(self) -> AclId {
         self.id

@@ -188,9 +188,12 @@ impl Tree {
             return Err(self.misfit(header, new.path, ErrorCode::NoNode));
         };
         let hash = self.index.hash(parent, name.as_bytes());
-        if self.child_by_hash(hash, parent, name.as_bytes()).is_some() {
+        if let Some(present) = self.child_by_hash(hash, parent, name.as_bytes()) {
             let error = self.misfit(header, new.path, ErrorCode::NodeExists);
             self.count_create(parent, parent_path, new.parent_cversion, header.zxid);
+            // `Compat:` as in `DataTree.createNode`. The node may have come with an ACL that was
+            // not known; one set later comes again, too.
+            self.replace_acl(present, new.acl);
             return Err(error);
         }
         let (zxid, time) = (header.zxid, header.time_ms);
@@ -356,15 +359,19 @@ impl Tree {
         let Some(slot) = self.find(&set.path) else {
             return Err(self.misfit(header, &set.path, ErrorCode::NoNode));
         };
+        self.replace_acl(slot, set.acl);
+        self.change_extra(slot, &set.path, |extra| extra.aversion = set.version);
+        Ok(Some(self.stat(slot)))
+    }
+
+    fn replace_acl(&mut self, slot: u32, acl: AclList<'_>) {
         self.touch(slot);
         let packed = self.store.packed(slot);
         let data = packed.data.map(<[u8]>::to_vec);
         let old = packed.facts;
-        let facts = Facts { acl: self.acls.acquire(set.acl), ..old };
+        let facts = Facts { acl: self.acls.acquire(acl), ..old };
         self.acls.release(old.acl);
         self.store.rewrite(slot, &facts, data.as_deref());
-        self.change_extra(slot, &set.path, |extra| extra.aversion = set.version);
-        Ok(Some(self.stat(slot)))
     }
 
     /// A transaction does not fit the tree. The one place that decides what then: the process

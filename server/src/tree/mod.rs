@@ -8,7 +8,7 @@
 //!
 //! The runtime owns the one tree behind a lock: readers use [`Tree::get`], the applier
 //! [`Tree::apply`], the checkpoint writer the `checkpoint_*` methods; [`TreeBuilder`] makes a tree
-//! of a checkpoint.
+//! of a checkpoint and [`TreeLoader`] one of a ZooKeeper server's snapshot.
 //!
 //! Memory is the design. A node is a *slot* of 20 bytes (`store`, `slab`) and a *block* (`blocks`)
 //! with its name, numbers and data packed together (`packed`); what only few nodes need is in an
@@ -25,13 +25,15 @@ mod container;
 pub mod digest;
 mod ephemeral;
 mod index;
+mod loader;
 mod node;
 mod packed;
 mod quota;
 mod slab;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,8 +49,10 @@ pub use self::{
     builder::{BuildError, TreeBuilder},
     checkpoint::{CheckpointHead, SlotImage},
     container::{ReapLimits, Reapable},
+    loader::{LoadError, StoredNode, TreeLoader},
     node::{Node, NodeKind},
     quota::{Quota, QuotaNumbers},
+    walk::Walk,
 };
 
 /// The slot of `/`.
@@ -179,6 +183,18 @@ impl Tree {
     /// The sessions that own ephemeral nodes, in order.
     pub fn ephemeral_owners(&self) -> impl Iterator<Item = SessionId> {
         self.ephemerals.owners()
+    }
+
+    /// The ACLs that nodes have, but for the open one.
+    pub fn acls(&self) -> impl Iterator<Item = StoredAcl<'_>> {
+        self.acls.iter().map(|(number, raw)| StoredAcl { id: AclId(number), raw })
+    }
+
+    /// Whether a node has an ACL that the snapshot it came with did not tell. The transaction that
+    /// gave it that ACL was to come again; when all that could have been in the snapshot have come
+    /// and this is still so, the snapshot was a bad one. Such a node is closed to all.
+    pub fn has_unknown_acls(&self) -> bool {
+        self.acls().any(|acl| acl.raw() == StoredAcl::UNKNOWN)
     }
 
     /// How many ephemeral nodes there are.

@@ -38,6 +38,18 @@ impl NodeKind {
             Self::Ttl(ms) => Self::TTL_OWNER | (ms & Self::TTL_MASK),
         }
     }
+
+    /// The kind that a stored `ephemeralOwner` stands for. `Compat:` without
+    /// `extendedTypesEnabled`, ZooKeeper takes a TTL node for an ephemeral one, of a session that a
+    /// server 255 can have; with it there is no such server.
+    pub fn of_owner(owner: i64) -> Self {
+        match owner {
+            0 => Self::Persistent,
+            Self::CONTAINER_OWNER => Self::Container,
+            _ if owner & !Self::TTL_MASK == Self::TTL_OWNER => Self::Ttl(owner & Self::TTL_MASK),
+            _ => Self::Ephemeral(SessionId(owner)),
+        }
+    }
 }
 
 /// A node of a [`Tree`].

@@ -5,7 +5,7 @@
 //! the digest leaves those nodes out. Only the deepest limit above a node counts. Which that is,
 //! the nodes below `/zookeeper/quota` say, so nothing is kept besides.
 
-use super::{QUOTA, Tree, length};
+use super::{QUOTA, Tree, length, packed};
 
 const PREFIX: &str = "/zookeeper/quota/";
 const LIMITS: &[u8] = b"zookeeper_limits";
@@ -127,6 +127,18 @@ impl Tree {
             }
         }
         self.set_usage(stats, count, bytes);
+    }
+
+    /// Counts the usage of every limit anew.
+    pub(super) fn recount_quotas(&mut self) {
+        let has_name = |&slot: &u32| packed::name(self.store.bytes(slot)) == LIMITS;
+        let limits: Vec<_> = self.subtree(QUOTA).filter(has_name).collect();
+        for slot in limits {
+            let directory = self.store.slots.get(slot).parent;
+            if let Some(stats) = self.child(directory, STATS) {
+                self.quota_node_created(&self.path_of(stats));
+            }
+        }
     }
 
     fn set_usage(&mut self, stats: u32, count: i64, bytes: i64) {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, field, info_span};
 
 use super::{PeerEvent, common::Common, link_task::LinkTask};
-use crate::zab::ServerId;
+use crate::{peer::LinkDecoder, zab::ServerId};
 
 /// Pause after a try that failed: the leader may be about to start.
 const RETRY: Duration = Duration::from_millis(20);
@@ -47,9 +47,11 @@ async fn run(common: Arc<Common>, leader: ServerId, cancel: CancellationToken) {
         stream = timeout(within, dial(&common, leader)) => stream,
         () = cancel.cancelled() => return,
     };
+    let settings = &common.settings;
+    let decoder = LinkDecoder::from_leader(settings.packet_max, settings.seed);
     let task = stream
         .ok()
-        .and_then(|stream| LinkTask::new(&common, stream, BytesMut::new()).ok().flatten());
+        .and_then(|stream| LinkTask::new(&common, stream, decoder, BytesMut::new()).ok().flatten());
     let Some(task) = task else {
         debug!("cannot connect to the leader");
         return (common.sink)(PeerEvent::ConnectFailed { leader });

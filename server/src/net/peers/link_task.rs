@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::{Held, Link, PeerEvent, common::Common};
 use crate::{
     net::{End, connection::send},
-    peer::packet::{PacketError, peek_packet},
+    peer::{FromLink, LinkDecoder, LinkError},
 };
 
 /// Bytes waiting to be sent above which the outbox is left alone.
@@ -42,9 +42,9 @@ pub(super) enum LinkEnded {
     /// This server ends.
     #[error("this server ends")]
     Stopped,
-    /// What came are no packets.
+    /// What came cannot be understood.
     #[error(transparent)]
-    Packet(#[from] PacketError),
+    Nonsense(#[from] LinkError),
     /// The socket failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -54,7 +54,7 @@ impl LinkEnded {
     /// Tells the operator, if it is of interest.
     pub(super) fn log(&self) {
         match self {
-            Self::TooMuchWaits | Self::NotFlushed | Self::Packet(_) => {
+            Self::TooMuchWaits | Self::NotFlushed | Self::Nonsense(_) => {
                 warn!(reason = %self, "link closed");
             }
             _ => debug!(reason = %self, "link closed"),
@@ -67,6 +67,7 @@ pub(super) struct LinkTask {
     common: Arc<Common>,
     link: Arc<Link>,
     stream: Arc<TcpStream>,
+    decoder: LinkDecoder,
     input: BytesMut,
     read_size: usize,
     out: BytesMut,
@@ -77,6 +78,7 @@ impl LinkTask {
     pub(super) fn new(
         common: &Arc<Common>,
         stream: TcpStream,
+        decoder: LinkDecoder,
         input: BytesMut,
     ) -> io::Result<Option<Self>> {
         let remote = stream.peer_addr()?;
@@ -85,7 +87,7 @@ impl LinkTask {
         link.outbox.connect(stream.clone());
         let common = common.clone();
         let out = BytesMut::new();
-        Ok(Some(Self { common, link, stream, input, read_size: READ_MIN, out }))
+        Ok(Some(Self { common, link, stream, decoder, input, read_size: READ_MIN, out }))
     }
 
     pub(super) fn link(&self) -> &Arc<Link> {
@@ -190,17 +192,20 @@ impl LinkTask {
         self.decode()
     }
 
-    /// Hands over all packets that are whole.
+    /// Hands over everything that is whole.
     fn decode(&mut self) -> Result<(), LinkEnded> {
-        let mut whole = 0;
-        while let Some(length) = peek_packet(&self.input[whole..], self.common.settings.packet_max)?
-        {
-            whole += length;
+        let link = self.link.id;
+        while let Some(came) = self.decoder.next(&mut self.input)? {
+            self.report(match came {
+                FromLink::Packets(bytes) => {
+                    let held = Held::by(&self.link, bytes.len());
+                    PeerEvent::Packets { link, bytes, held }
+                }
+                FromLink::Snapshot { zxid, tree } => PeerEvent::Snapshot { link, zxid, tree },
+            });
         }
-        if whole > 0 {
-            let bytes = self.input.split_to(whole).freeze();
-            let (link, held) = (self.link.id, Held::by(&self.link, whole));
-            self.report(PeerEvent::Packets { link, bytes, held });
+        if self.decoder.is_in_snapshot() {
+            self.report(PeerEvent::Progress { link });
         }
         Ok(())
     }

@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     net::listener::next_connection,
-    peer::packet::{PacketError, PacketType, peek_packet},
+    peer::{
+        LinkDecoder,
+        packet::{PacketError, PacketType, peek_packet},
+    },
 };
 
 /// Connections that have not sent their first packet yet.
@@ -133,7 +136,8 @@ async fn first_packet(stream: &mut TcpStream, input: &mut BytesMut) -> Result<()
 }
 
 async fn serve(common: &Arc<Common>, stream: TcpStream, input: BytesMut) {
-    match LinkTask::new(common, stream, input) {
+    let decoder = LinkDecoder::from_learner(common.settings.packet_max);
+    match LinkTask::new(common, stream, decoder, input) {
         Ok(Some(task)) => {
             let link = task.link().clone();
             Span::current().record("link", link.id.0);

@@ -18,6 +18,7 @@ use std::fmt;
 
 use quorate_protocol::{DecodeError, OpCode, SessionId, Xid, Zxid};
 
+pub(super) use self::read::snapshot_announced;
 pub use self::{
     ids::Ids,
     read::{decode_from_leader, decode_from_learner, peek_packet},

@@ -38,6 +38,12 @@ pub fn peek_packet(bytes: &[u8], limit: usize) -> Result<Option<usize>, PacketEr
     Ok((end <= bytes.len()).then_some(end))
 }
 
+/// The zxid of a first packet that is a `SNAP`, whole or not.
+pub(in crate::peer) fn snapshot_announced(bytes: &[u8]) -> Option<Zxid> {
+    let zxid = bytes.get(4..)?.first_chunk()?;
+    (int_at(bytes, 0) == Some(Kind::Snap.wire())).then(|| Zxid(i64::from_be_bytes(*zxid)))
+}
+
 fn int_at(bytes: &[u8], offset: usize) -> Option<i32> {
     bytes.get(offset..)?.first_chunk().map(|bytes| i32::from_be_bytes(*bytes))
 }

@@ -259,6 +259,8 @@ fn finish(
         Extent::All => log.last_zxid(),
         Extent::Committed => log.committed().max(tree.last_zxid()),
     };
+    // A snapshot of a ZooKeeper leader holds effects of transactions that follow it in the log.
+    tree.set_lenient(extent == Extent::Committed);
     log.set_committed(upto);
     let mut reader = log.source().open(tree.last_zxid())?;
     while let Some((zxid, body)) = reader.next(upto)? {

@@ -1,6 +1,6 @@
 //! The tree against a real server's log, against a plain model, and its checkpoints.
 
-mod model;
+pub(crate) mod model;
 mod rules;
 
 use proptest::prelude::*;

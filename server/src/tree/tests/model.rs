@@ -20,7 +20,7 @@ use crate::{
 
 /// What a history does next. Numbers choose among what there is at that moment.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Change(Op),
     Multi(Vec<Op>, bool),
     CloseSession { session: u8, listed: bool },
@@ -29,14 +29,14 @@ pub(super) enum Step {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Op {
+pub(crate) enum Op {
     Create { parent: u8, name: u8, kind: u8, data: Option<u16>, acl: u8, old_record: bool },
     Delete { node: u8 },
     SetData { node: u8, data: Option<u16> },
     SetAcl { node: u8, acl: u8 },
 }
 
-pub(super) fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let data = || prop::option::of(0_u16..700);
     let op = prop_oneof![
         6 => (any::<u8>(), 0_u8..6, 0_u8..6, data(), 0_u8..4, prop::bool::weighted(0.1)).prop_map(
@@ -70,14 +70,14 @@ struct ModelNode {
 
 /// The tree as a plain map. In `stat`, what follows from other nodes is left 0.
 #[derive(Debug, Clone)]
-pub(super) struct Model {
+pub(crate) struct Model {
     nodes: BTreeMap<String, ModelNode>,
     sessions: BTreeMap<SessionId, i32>,
     zxid: i64,
 }
 
 /// A change as the sink gets it: kind, path, ACL, the parent's ACL.
-pub(super) type Seen = (ChangeKind, String, Vec<u8>, Vec<u8>);
+pub(crate) type Seen = (ChangeKind, String, Vec<u8>, Vec<u8>);
 
 const SESSIONS: [SessionId; 3] = [SessionId(1), SessionId(-5), SessionId(0x1234_5678_9abc_def0)];
 
@@ -100,7 +100,7 @@ struct Made {
 }
 
 impl Model {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut model = Self { nodes: BTreeMap::new(), sessions: BTreeMap::new(), zxid: 0 };
         for (path, aversion) in
             [("/", 0), ("/zookeeper", 0), ("/zookeeper/quota", 0), ("/zookeeper/config", -1)]
@@ -121,7 +121,7 @@ impl Model {
 
     /// Makes the step's transaction, with the digest the tree will have, and does the same here.
     /// Returns its bytes and the changes the sink has to see.
-    pub(super) fn step(&mut self, step: &Step) -> (BytesMut, Vec<Seen>) {
+    pub(crate) fn step(&mut self, step: &Step) -> (BytesMut, Vec<Seen>) {
         self.zxid += 1;
         let mut seen = Vec::new();
         let mut client = SESSIONS[0];
@@ -357,7 +357,7 @@ impl Model {
     }
 
     /// Compares everything that can be seen of the tree.
-    pub(super) fn compare(&self, tree: &Tree) {
+    pub(crate) fn compare(&self, tree: &Tree) {
         assert_eq!(tree.last_zxid(), Zxid(self.zxid));
         assert_eq!(tree.digest(), self.digest());
         assert_eq!(tree.verify_digests(), Ok(()));
