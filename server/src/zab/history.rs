@@ -30,6 +30,9 @@ pub struct History {
     durable_epoch: u32,
     /// The transactions that are not durable yet, in runs.
     syncing: VecDeque<Run>,
+    /// A snapshot took the place of more than it holds: what this server had acknowledged may be
+    /// missing, until the rest has come.
+    incomplete: bool,
     /// The current epochs that are not durable yet.
     entering: VecDeque<(Position, u32)>,
 }
@@ -71,6 +74,7 @@ impl History {
             durable_last: last,
             durable_epoch: current_epoch,
             syncing: VecDeque::new(),
+            incomplete: false,
             entering: VecDeque::new(),
         }
     }
@@ -125,13 +129,13 @@ impl History {
         self.durable == self.appended
     }
 
-    /// Whether this server is new, or has lost its disk: it has promised nothing, and has no
-    /// ensemble's history but perhaps a part of one that it was being given when it ended.
+    /// Whether this server cannot speak for what it may have promised and acknowledged: it is
+    /// new, or has lost its disk, or was given a part of a history and not all of it yet.
     ///
     /// Transactions of epoch 0 are those of a server that was alone, and are whole.
     pub fn is_fresh(&self) -> bool {
         let has_own = self.last() > Zxid::ZERO && self.last().epoch() == 0;
-        self.accepted_epoch == 0 && self.current_epoch == 0 && !has_own
+        self.incomplete || (self.accepted_epoch == 0 && self.current_epoch == 0 && !has_own)
     }
 
     /// Whether `zxid` may be the next transaction.
@@ -149,9 +153,12 @@ impl History {
         self.append(Record::AcceptedEpoch(epoch), effects);
     }
 
-    /// Appends that the initial history of `epoch` is here.
+    /// Appends that the initial history of `epoch` is here, if that is news.
     pub(super) fn enter_epoch(&mut self, epoch: u32, effects: &mut Vec<Effect<'_>>) {
-        debug_assert!(epoch > self.current_epoch, "epoch {epoch}");
+        self.incomplete = false;
+        if epoch <= self.current_epoch {
+            return;
+        }
         self.current_epoch = epoch;
         self.accepted_epoch = self.accepted_epoch.max(epoch);
         self.append(Record::CurrentEpoch(epoch), effects);
@@ -231,6 +238,7 @@ impl History {
 
     /// Log and tree begin anew behind `zxid`.
     pub(super) fn begin_anew(&mut self, zxid: Zxid) {
+        self.incomplete |= zxid < self.last();
         self.epochs = Epochs::new(zxid);
         self.committed = zxid;
         self.durable_last = zxid;

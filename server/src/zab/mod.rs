@@ -18,6 +18,8 @@ mod lobby;
 mod message;
 mod quorum;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use configuration::{Configuration, ConfigurationError, HostPort, Server};
@@ -56,7 +58,13 @@ pub struct Zab {
     /// Why this server looks for a leader, or did last.
     reason: &'static str,
     log_is_stuck: bool,
+    /// Since when those who elected this server have turned to others.
+    deserted_since_ms: Option<i64>,
 }
+
+/// For how long a server that tries to lead waits for those who have turned to others to come
+/// back. Longer than an election takes: a new round would disturb the one they are in.
+const DESERTED_MS: i64 = 2 * election::FINALIZE_MS + 100;
 
 #[derive(Debug)]
 enum State {
@@ -100,6 +108,7 @@ impl Zab {
             settled: None,
             reason: "it was started",
             log_is_stuck: false,
+            deserted_since_ms: None,
         }
     }
 
@@ -205,7 +214,7 @@ impl Zab {
         if let decision @ Some(_) = self.election.tick(now_ms, log_is_stuck, effects) {
             return self.decided(now_ms, decision, effects);
         }
-        if self.is_deserted() {
+        if self.is_deserted(now_ms) {
             return Next::Leave("those who elected this server have turned to others");
         }
         self.with(now_ms, effects, |state, ctx| match state {
@@ -215,10 +224,15 @@ impl Zab {
         })
     }
 
-    /// Whether this server tries to lead, and a quorum does not want it any more.
-    fn is_deserted(&self) -> bool {
-        let State::Leading(leader) = &self.state else { return false };
-        leader.established().is_none() && self.election.is_deserted()
+    /// Whether this server tries to lead, and a quorum has not wanted it for a while.
+    fn is_deserted(&mut self, now_ms: i64) -> bool {
+        let tries = matches!(&self.state, State::Leading(leader) if leader.established().is_none());
+        if tries && self.election.is_deserted() {
+            now_ms - *self.deserted_since_ms.get_or_insert(now_ms) >= DESERTED_MS
+        } else {
+            self.deserted_since_ms = None;
+            false
+        }
     }
 
     fn durable(&mut self, now_ms: i64, position: Position, effects: &mut Vec<Effect<'_>>) -> Next {

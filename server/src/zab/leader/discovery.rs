@@ -107,6 +107,11 @@ impl Leader {
         link.enter(Stage::Promised { last }, ctx);
         if link.votes && current_epoch.is_some() {
             by.insert(link.server);
+        } else if link.votes {
+            // It promised this epoch before: to another server, or on a link that ended too
+            // early. If the others are not enough, a new epoch is, and nothing is gained by
+            // waiting for the limit.
+            self.deadline_ms = self.deadline_ms.min(ctx.now_ms + ctx.settings.tick_ms);
         }
         self.advance(ctx)
     }

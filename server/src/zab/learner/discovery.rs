@@ -92,6 +92,7 @@ impl Learner {
             epoch: 0,
             stage: Stage::Discovery,
             heard_ms: ctx.now_ms,
+            closed: false,
             committed: Zxid::ZERO,
         });
         Next::Stay

@@ -28,7 +28,8 @@ pub(super) struct Learner {
     leader: ServerId,
     /// As what it joins.
     member: Member,
-    /// It has nothing and has promised nothing, so it promises nothing until it is synchronized.
+    /// It cannot speak for what it promised before, so it promises nothing until it is
+    /// synchronized.
     fresh: bool,
     /// Until when it has to be synchronized, if it did not choose its leader.
     give_up_ms: i64,
@@ -60,6 +61,8 @@ struct Link {
     epoch: u32,
     stage: Stage,
     heard_ms: i64,
+    /// It has ended.
+    closed: bool,
     /// What is committed if the leader is established.
     committed: Zxid,
 }
@@ -78,10 +81,7 @@ enum Stage {
     /// A snapshot comes.
     Snapshot,
     /// A snapshot takes the place of the log. Nothing else may happen until it has.
-    Installing {
-        /// The link has ended meanwhile.
-        closed: bool,
-    },
+    Installing,
     /// Transactions of the initial history come.
     Synchronization,
     /// `NEWLEADER` came and is acknowledged.
@@ -132,7 +132,9 @@ impl Learner {
 
     /// Ends the link.
     pub(super) fn end(self, ctx: &mut Context<'_, '_>) {
-        if let State::Linked(link) = self.state {
+        if let State::Linked(link) = self.state
+            && !link.closed
+        {
             ctx.close(link.id);
         }
     }
@@ -140,8 +142,8 @@ impl Learner {
     pub(super) fn closed(&mut self, id: LinkId) -> Next {
         match &mut self.state {
             State::Linked(link) if link.id == id => {
-                if let Stage::Installing { closed } = &mut link.stage {
-                    *closed = true;
+                link.closed = true;
+                if link.stage == Stage::Installing {
                     return Next::Stay;
                 }
                 Next::Leave("the leader closed the link")
@@ -167,7 +169,7 @@ impl Learner {
             State::Connecting(_) => self.connect_again(ctx),
             State::Linked(link) => {
                 let limit_ms = match link.stage {
-                    Stage::Installing { .. } => return Next::Stay,
+                    Stage::Installing => return Next::Stay,
                     Stage::Marked | Stage::Broadcast => ctx.settings.sync_ms(),
                     Stage::Discovery
                     | Stage::Promised
@@ -199,7 +201,7 @@ impl Learner {
         match link.stage {
             Stage::Discovery => self.discover(message, ctx),
             Stage::Promised => self.begin_synchronization(message, ctx),
-            Stage::Snapshot | Stage::Installing { .. } => unexpected(),
+            Stage::Snapshot | Stage::Installing => unexpected(),
             Stage::Synchronization => self.synchronize(message, ctx),
             Stage::Marked => self.await_up_to_date(message, ctx),
             Stage::Broadcast => self.broadcast(message, ctx),

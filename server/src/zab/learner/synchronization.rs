@@ -86,7 +86,7 @@ impl Learner {
         if zxid < ctx.history.committed() && !self.needs_snapshot {
             return Next::Leave("the leader's snapshot is older than what is committed here");
         }
-        link.stage = Stage::Installing { closed: false };
+        link.stage = Stage::Installing;
         ctx.effects.push(Effect::InstallSnapshot { link: id });
         Next::Stay
     }
@@ -97,9 +97,11 @@ impl Learner {
         ctx: &mut Context<'_, '_>,
     ) -> Next {
         let State::Linked(link) = &mut self.state else { return Next::Stay };
-        let Stage::Installing { closed } = link.stage else { return Next::Stay };
+        if link.stage != Stage::Installing {
+            return Next::Stay;
+        }
         ctx.history.begin_anew(zxid);
-        if closed {
+        if link.closed {
             return Next::Leave("the leader closed the link");
         }
         self.needs_snapshot = false;
@@ -135,11 +137,12 @@ impl Learner {
     }
 
     /// B5, B6: `NEWLEADER` is acknowledged once all that came before it, then the epoch, is
-    /// durable; then what is not committed yet.
+    /// durable; then what is not committed yet. A fresh server is in no epoch yet, but its
+    /// acknowledgement does not count.
     fn acknowledge_history(&mut self, ctx: &mut Context<'_, '_>) {
         let State::Linked(link) = &mut self.state else { return };
         let epoch = link.epoch;
-        if epoch > ctx.history.current_epoch() {
+        if !self.fresh {
             ctx.history.enter_epoch(epoch, ctx.effects);
         }
         link.stage = Stage::Marked;
@@ -181,10 +184,14 @@ impl Learner {
     fn up_to_date(&mut self, ctx: &mut Context<'_, '_>) -> Next {
         let State::Linked(link) = &mut self.state else { return Next::Stay };
         ctx.commit(link.committed);
-        if self.is_to_vote(ctx) {
-            // It had lost its disk; now it knows an epoch and may vote again.
-            self.member = Member::Participant;
+        if self.fresh {
+            // Not before: a leader that has been deposed says NEWLEADER, too, and whoever is in
+            // an epoch votes.
+            ctx.history.enter_epoch(link.epoch, ctx.effects);
             self.fresh = false;
+        }
+        if self.is_to_vote(ctx) {
+            self.member = Member::Participant;
             return self.rejoin(ctx);
         }
         let State::Linked(link) = &mut self.state else { return Next::Stay };
