@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long servers may take to serve, in the beginning and when all faults are healed.
-const SERVING: Duration = Duration::from_secs(60);
+const SERVING: Duration = Duration::from_mins(1);
 
 /// How long the clients go on when all is healed, to see that it works.
 const HEALED: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ const HEALED: Duration = Duration::from_secs(2);
 const TIMEOUTS: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(2)];
 
 /// How long the last reads may take, all servers together.
-const FINAL_READS: Duration = Duration::from_secs(60);
+const FINAL_READS: Duration = Duration::from_mins(1);
 
 /// Reads that are sent together in the end.
 const BATCH: usize = 50;

@@ -13,7 +13,7 @@ fn all() -> Vec<Kind> {
 
 #[test]
 fn the_plan_follows_from_the_seed_and_fits_into_the_time() {
-    let time = Duration::from_secs(300);
+    let time = Duration::from_mins(5);
     let one = plan(&all(), time, 7);
     assert_eq!(one, plan(&all(), time, 7));
     assert_ne!(one, plan(&all(), time, 8));

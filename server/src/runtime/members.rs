@@ -82,9 +82,8 @@ impl Members {
                 shared.submit(Input::Ensemble(Event::Peer(event)));
             }
         });
-        let started =
-            Peers::start(settings, ports, threads.handles(), tasks.clone(), stop.clone(), sink);
-        let _ = peers.set(started);
+        let made = Peers::new(settings, threads.handles(), tasks.clone(), stop.clone(), sink);
+        peers.get_or_init(|| made).start(ports);
     }
 
     fn peers(&self) -> &Peers {

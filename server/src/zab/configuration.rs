@@ -361,6 +361,8 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const THREE: &str = "server.1=a:2888:3888:participant;0.0.0.0:2181\n\
@@ -454,5 +456,32 @@ mod tests {
         let properties = properties::parse(b"tickTime=1\nserver.1=a:1:2\nweight=3").unwrap();
         let configuration = Configuration::from_properties(&properties).unwrap();
         assert_eq!(configuration.to_string(), "server.1=a:1:2:participant\nversion=0");
+    }
+
+    proptest! {
+        #[test]
+        fn what_can_be_read_is_printed_alike(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    "server\\.[1-3]=[a-c\\[:\\]]{1,4}:[1-3]:[4-6](:observer)?(;[1-9])?",
+                    "server\\.[1-3]=a:1:2\\|b:3:4(;;c:5)?",
+                    "group\\.[12]=[1-3](:[1-3])?",
+                    "weight\\.[1-3]=[0-2]",
+                    "version=[0-9a-f]{1,17}",
+                ],
+                0..6,
+            ),
+        ) {
+            if let Ok(configuration) = Configuration::parse(&lines.join("\n")) {
+                let printed = configuration.to_string();
+                prop_assert_eq!(Configuration::parse(&printed), Ok(configuration), "{}", printed);
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text: String) {
+            let _ = Configuration::parse(&text);
+            let _ = Configuration::parse(&format!("server.1={text}"));
+        }
     }
 }

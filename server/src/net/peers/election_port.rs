@@ -12,6 +12,7 @@ use tokio::{
 use tracing::{Instrument, debug, error, info_span, warn};
 
 use super::{
+    Settings,
     common::Common,
     dial::tune,
     election_link::{Arrived, ElectionLink, Keeper},
@@ -59,28 +60,30 @@ enum Refused {
 }
 
 impl ElectionPort {
-    /// Listens, and connects to all members, until the server ends.
-    pub(super) fn start(common: &Arc<Common>, listeners: Vec<std::net::TcpListener>) -> Arc<Self> {
-        let own = common.settings.server;
-        let port = Arc::new(Self {
+    pub(super) fn new(common: &Arc<Common>) -> Arc<Self> {
+        let Settings { server: own, servers, .. } = &common.settings;
+        let others = servers.keys().filter(|&server| server != own);
+        Arc::new(Self {
             common: common.clone(),
-            hello: wire::hello(own, common.settings.election_addresses(own)),
-            links: Mutex::default(),
+            hello: wire::hello(*own, common.settings.election_addresses(*own)),
+            links: Mutex::new(others.map(|&server| (server, Arc::default())).collect()),
             newcomers: Newcomers::new(NEWCOMERS_MAX),
             guests: Newcomers::new(GUESTS_MAX),
-        });
-        let members = common.settings.servers.iter().filter(|&(&server, _)| server != own);
-        for (&server, member) in members {
-            let keeper = port.keeper(server, member.election.clone(), true);
-            port.links.lock().insert(server, keeper.link.clone());
+        })
+    }
+
+    /// Listens, and connects to all members, until the server ends.
+    pub(super) fn start(self: &Arc<Self>, listeners: Vec<std::net::TcpListener>) {
+        for (&server, link) in &*self.links.lock() {
+            let addresses = self.common.settings.election_addresses(server).to_vec();
+            let keeper = Keeper { is_member: true, ..self.keeper(server, link, addresses) };
             let span = info_span!("election", %server);
-            common.spawn_first(async move { keeper.keep().await }.instrument(span));
+            self.common.spawn_first(async move { keeper.keep().await }.instrument(span));
         }
         for listener in listeners {
-            let port = port.clone();
-            common.spawn_first(async move { port.accept(listener).await });
+            let port = self.clone();
+            self.common.spawn_first(async move { port.accept(listener).await });
         }
-        port
     }
 
     /// Sends a notification to a server, if there is or may be a connection.
@@ -91,9 +94,14 @@ impl ElectionPort {
         }
     }
 
-    fn keeper(&self, server: ServerId, addresses: Vec<HostPort>, is_member: bool) -> Keeper {
+    fn keeper(
+        &self,
+        server: ServerId,
+        link: &Arc<ElectionLink>,
+        addresses: Vec<HostPort>,
+    ) -> Keeper {
         let (common, hello) = (self.common.clone(), self.hello.clone());
-        Keeper { common, server, is_member, link: Arc::default(), addresses, hello }
+        Keeper { common, server, is_member: false, link: link.clone(), addresses, hello }
     }
 
     async fn accept(self: Arc<Self>, listener: std::net::TcpListener) {
@@ -152,8 +160,8 @@ impl ElectionPort {
         }
         let mut links = self.links.lock();
         let link = links.entry(server).or_insert_with(|| {
-            let keeper = self.keeper(server, hello.addresses, false);
-            let link = keeper.link.clone();
+            let link = Arc::default();
+            let keeper = self.keeper(server, &link, hello.addresses);
             let span = info_span!("election", %server);
             self.common.spawn_first(self.clone().entertain(keeper).instrument(span));
             link

@@ -33,9 +33,9 @@ pub(super) enum LinkEnded {
     /// The core closed it.
     #[error("closed by this server")]
     ByCore,
-    /// The other end leaves too much in the outbox.
-    #[error("the other server does not take what waits for it")]
-    TooMuchWaits,
+    /// The other end leaves too much in the outbox, or what it needs cannot be sent.
+    #[error("cut off: it does not take what waits for it, or a stream to it has failed")]
+    CutOff,
     /// The other end did not take what was sent last.
     #[error("the other server does not take the last packets")]
     NotFlushed,
@@ -54,7 +54,7 @@ impl LinkEnded {
     /// Tells the operator, if it is of interest.
     pub(super) fn log(&self) {
         match self {
-            Self::TooMuchWaits | Self::NotFlushed | Self::Nonsense(_) => {
+            Self::CutOff | Self::NotFlushed | Self::Nonsense(_) => {
                 warn!(reason = %self, "link closed");
             }
             _ => debug!(reason = %self, "link closed"),
@@ -135,7 +135,7 @@ impl LinkTask {
             };
             match end {
                 None => {}
-                Some(End::Now) => return Err(LinkEnded::TooMuchWaits),
+                Some(End::Now) => return Err(LinkEnded::CutOff),
                 Some(End::AfterFlush) => {
                     let flushed = timeout(GOODBYE, self.flush()).await;
                     return Err(flushed.unwrap_or(LinkEnded::NotFlushed));

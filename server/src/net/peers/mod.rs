@@ -55,20 +55,24 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Starts all tasks, until `stop`: those of the election port on the first of `threads`, links
-    /// on all of them in turn.
-    pub fn start(
+    /// No connection yet, and nothing to report before [`Self::start`]. Tasks run until `stop`:
+    /// those of the election port on the first of `threads`, links on all of them in turn.
+    pub fn new(
         settings: Settings,
-        ports: Ports,
         threads: Vec<Handle>,
         tasks: TaskTracker,
         stop: CancellationToken,
         sink: Sink,
     ) -> Self {
         let common = Common::new(settings, sink, threads, tasks, stop);
-        let election = ElectionPort::start(&common, ports.election);
-        quorum_port::start(&common, ports.quorum);
+        let election = ElectionPort::new(&common);
         Self { common, election, connector: Connector::default() }
+    }
+
+    /// Listens, and connects to everybody.
+    pub fn start(&self, ports: Ports) {
+        self.election.start(ports.election);
+        quorum_port::start(&self.common, ports.quorum);
     }
 
     /// Sends a notification to a server, in place of one that waits. It may be lost.

@@ -90,7 +90,8 @@ impl Place {
         let sink: Sink = Arc::new(move |event| drop(sender.send(event)));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let threads = vec![Handle::current()];
-        let peers = Peers::start(settings, self.ports, threads, tasks.clone(), stop.clone(), sink);
+        let peers = Peers::new(settings, threads, tasks.clone(), stop.clone(), sink);
+        peers.start(self.ports);
         Node { peers, events, server: self.server, stop, tasks }
     }
 }

@@ -1,6 +1,8 @@
 //! One server, which is told what others say.
 
 use super::super::{FINALIZE_MS, RESEND_MS};
+use proptest::prelude::*;
+
 use super::*;
 use PeerState::{Following, Leading, Looking, Observing};
 
@@ -306,13 +308,16 @@ fn leads_whom_others_elected_in_this_round_only() {
 
 #[test]
 fn what_a_server_said_before_does_not_count() {
-    let mut lone = Lone::new(1, own(9, 9), 3, "");
-    lone.hear(2, Following, vote(3, 2, 1), 5);
-    lone.hear(2, Looking, vote(2, 2, 1), 1);
-    lone.hear(3, Leading, vote(3, 2, 1), 5);
-    assert_eq!(lone.leader(), None, "the second has left the third");
-    lone.hear(2, Following, vote(3, 2, 1), 5);
-    assert_eq!(lone.leader(), Some(3));
+    for round in [1, 2] {
+        let mut lone = Lone::new(1, own(9, 9), 3, "");
+        lone.start(own(9, 9));
+        lone.hear(2, Following, vote(3, 2, 1), 5);
+        lone.hear(2, Looking, vote(2, 2, 1), round);
+        lone.hear(3, Leading, vote(3, 2, 1), 5);
+        assert_eq!(lone.leader(), None, "the second has left the third");
+        lone.hear(2, Following, vote(3, 2, 1), 5);
+        assert_eq!(lone.leader(), Some(3));
+    }
 }
 
 #[test]
@@ -436,6 +441,12 @@ fn a_fresh_server_that_meets_data_abstains() {
 }
 
 #[test]
+fn a_fresh_server_with_a_part_of_a_history_has_met_data() {
+    let lone = Lone::new(1, Own { fresh: true, zxid: Zxid::new(1, 4), epoch: 0 }, 3, "");
+    assert_eq!(lone.election.vote(), Some(Vote::void(ServerId(1))));
+}
+
+#[test]
 fn votes_of_servers_that_abstain_are_left_out() {
     let mut lone = Lone::new(3, own(1, 1), 3, "");
     lone.hear(2, Looking, vote(3, 1, 1), 1);
@@ -481,4 +492,43 @@ fn the_own_voice_from_elsewhere_is_not_heard() {
     lone.said();
     lone.hear(3, Looking, vote(1, 9, 9), 7);
     assert_eq!((lone.election.vote(), lone.said()), (Some(vote(3, 1, 1)), vec![]));
+}
+
+fn any_vote() -> impl Strategy<Value = Vote> {
+    let small = (-1..5i64, -1..3i64, 0..3u32);
+    prop_oneof![4 => small, 1 => any::<(i64, i64, u32)>()].prop_map(|(leader, zxid, epoch)| Vote {
+        leader: ServerId(leader),
+        zxid: Zxid(zxid),
+        epoch,
+    })
+}
+
+proptest! {
+    /// Whatever others say, a server says no more than a few words to it, and elects a member.
+    #[test]
+    fn hears_anything(
+        heard in prop::collection::vec(
+            (
+                prop_oneof![8 => 0..6i64, 1 => any::<i64>()],
+                prop::sample::select(vec![Looking, Following, Leading, Observing]),
+                any_vote(),
+                prop_oneof![4 => 0..4i64, 1 => any::<i64>()],
+            ),
+            0..60,
+        ),
+        fresh: bool,
+    ) {
+        let own = if fresh { FRESH } else { own(1, 1) };
+        let mut lone = Lone::new(2, own, 3, "server.4=h:1:2:observer");
+        lone.said();
+        for (from, state, vote, round) in heard {
+            lone.hear(from, state, vote, round);
+            prop_assert!(lone.said().len() <= 6);
+            if let Some(leader) = lone.leader() {
+                prop_assert!((1..=3).contains(&leader));
+                lone.start(own);
+                lone.said();
+            }
+        }
+    }
 }
