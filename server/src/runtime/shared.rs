@@ -74,7 +74,7 @@ pub struct Shared {
     pub tree_seed: u64,
     /// What it does.
     pub duty: watch::Sender<Duty>,
-    /// See [`Shared::streamable`].
+    /// Up to where the log may be streamed to learners.
     pub streamable: AtomicI64,
     /// What the core has done by others; set right after the start, in an ensemble.
     pub shell: OnceLock<Box<dyn Shell>>,

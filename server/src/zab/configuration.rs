@@ -3,7 +3,7 @@
 //! [`Configuration`] is what the `server.N`, `group.N`, `weight.N` and `version` lines of a
 //! `zoo.cfg` or a dynamic configuration file say; the same text is in notifications, in
 //! `NEWLEADER` and in `/zookeeper/config`. Names stay names: to look them up is for the shell.
-//! What a quorum of it is, is in [`quorum`](super::quorum).
+//! What a quorum of it is, is in `quorum`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};

@@ -4,7 +4,7 @@
 //! A packet is `int type | long zxid | buffer data | vector<Id> authinfo`; packets follow each other
 //! without a length of the whole. [`peek_packet`] finds where the first one ends,
 //! [`decode_from_learner`] and [`decode_from_leader`] take it apart without copying, and
-//! [`Packet::encode`] writes one. What is sent for each transaction or request has functions of its
+//! [`Packet`]'s `Encode` writes one. What is sent for each transaction or request has functions of its
 //! own ([`put_proposal`] and so on).
 
 mod ids;
