@@ -72,6 +72,10 @@ impl Election {
         if !self.configuration.is_voter(vote.leader) {
             return;
         }
+        if vote.leader == self.server && vote.beats(&initial, &self.configuration) {
+            self.contradict(now_ms, ballot.round, out);
+            return;
+        }
         let is_new = self.file(now_ms, from, ballot);
         if ballot.round > self.round {
             self.round = ballot.round;
@@ -83,6 +87,16 @@ impl Election {
             // It would have adopted ours, had it heard of it.
             self.notify(from, out);
         }
+    }
+
+    /// Somebody believes that this server has more than it has: it remembers a vote from before a
+    /// cut of this server's log, whose round number is in use again. B11 holds for what others say
+    /// of this server, too, so they are called to a round that is new to all.
+    fn contradict(&mut self, now_ms: i64, round: i64, out: &mut Vec<Effect<'_>>) {
+        let Activity::Looking(looking) = self.activity else { return };
+        self.round = round;
+        self.ballots.clear();
+        self.next_round(now_ms, looking, out);
     }
 
     /// Files a ballot; whether it says anything new.

@@ -128,6 +128,21 @@ fn a_later_round_begins_with_the_own_vote_again() {
     assert_eq!((lone.leader(), lone.election.round()), (None, 7), "votes of old rounds are void");
 }
 
+/// A server's log was cut since others voted for it, and their round's number is in use again.
+#[test]
+fn nobody_claims_more_of_a_server_than_it_has() {
+    let mut lone = Lone::new(2, own(8, 13), 3, "");
+    lone.said();
+    lone.hear(1, Looking, vote(2, 8, 14), 1);
+    assert_eq!(lone.said(), ["1 Looking 2@2", "3 Looking 2@2"]);
+    assert_eq!(lone.election.vote(), Some(vote(2, 8, 13)));
+    lone.hear(1, Looking, vote(2, 8, 14), 7);
+    assert_eq!(lone.election.vote(), Some(vote(2, 8, 13)));
+    lone.hear(1, Looking, vote(2, 8, 13), lone.election.round());
+    lone.hear(3, Looking, vote(2, 8, 13), lone.election.round());
+    assert_eq!((lone.leader(), lone.election.round()), (Some(2), 8));
+}
+
 #[test]
 fn who_is_in_an_earlier_round_is_told() {
     let mut lone = Lone::new(2, own(1, 5), 3, "");
