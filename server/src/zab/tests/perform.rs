@@ -231,10 +231,10 @@ impl World {
 
     /// Sends a piece of the stream that synchronizes a learner.
     fn stream(&mut self, index: usize, link: LinkId) {
-        let is_open = self
-            .network
-            .find(index, link)
-            .is_some_and(|(wire, end)| self.network.end(wire, end).open);
+        let found = self.network.find(index, link);
+        let is_open = found.is_some_and(|(wire, end)| self.network.end(wire, end).open);
+        let learner = found.map(|(wire, end)| self.network.end(wire, 1 - end).server);
+        let is_learner_java = learner.is_some_and(|learner| self.servers[learner].is_java);
         let piece = 1 + self.rng.usize(..10);
         let server = &mut self.servers[index];
         let info = server.zab().link(link);
@@ -260,8 +260,11 @@ impl World {
                     .filter(|zxid| *zxid > floor);
                 let held: Vec<Zxid> = held.collect();
                 let newest = self.rng.choice(held).unwrap_or(floor);
-                // Compat: ZooKeeper's leader sends all it has, as it has replayed its whole log.
-                let zxid = if server.is_java { stream.until.max(newest) } else { newest };
+                // Compat: ZooKeeper's leader sends all it has, as it has replayed its whole log. And
+                // its learner takes a snapshot older than what it has, with what comes behind it;
+                // ours, which acts for it here, would not.
+                let is_whole = server.is_java || is_learner_java;
+                let zxid = if is_whole { stream.until.max(newest) } else { newest };
                 stream.at = zxid;
                 let entries = server.disk.memory.up_to(zxid).to_vec();
                 Some(Packet::Snapshot(zxid, entries))
