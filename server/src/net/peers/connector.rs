@@ -31,7 +31,8 @@ impl Connector {
     pub(super) fn connect(&self, common: &Arc<Common>, leader: ServerId) {
         let cancel = common.stop.child_token();
         std::mem::replace(&mut *self.cancel.lock(), cancel.clone()).cancel();
-        let span = info_span!("leader", %leader, link = field::Empty);
+        // Asked for by whoever drives the core, which has nothing to do with it.
+        let span = info_span!(parent: None, "leader", %leader, link = field::Empty);
         common.spawn(run(common.clone(), leader, cancel).instrument(span));
     }
 

@@ -162,7 +162,7 @@ impl ElectionPort {
         let link = links.entry(server).or_insert_with(|| {
             let link = Arc::default();
             let keeper = self.keeper(server, &link, hello.addresses);
-            let span = info_span!("election", %server);
+            let span = info_span!(parent: None, "election", %server);
             self.common.spawn_first(self.clone().entertain(keeper).instrument(span));
             link
         });
