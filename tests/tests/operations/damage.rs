@@ -178,7 +178,7 @@ fn damage_to_the_log_ends_the_start() {
         for part in [
             format!("{} is damaged at offset {}", segments[index].display(), damaged.offset),
             format!("Transactions after {:#x} cannot be read", damaged.zxid - 1),
-            "Nothing was changed".into(),
+            "nothing was changed".into(),
         ] {
             assert!(report.contains(&part), "{part} is not in: {report}");
         }
