@@ -304,6 +304,18 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_ends_with_an_epoch_even_if_it_was_entered_before() {
+        let mut history = History::new(2, 2, Epochs::default(), Zxid::ZERO).with_loss(true);
+        assert!(history.is_fresh() && history.is_incomplete());
+        let mut effects = Vec::new();
+        history.enter_epoch(2, &mut effects);
+        history.enter_epoch(2, &mut effects);
+        let record = Record::CurrentEpoch(2);
+        assert_eq!(effects, [Effect::Append { position: Position(1), record }], "said once");
+        assert!(!history.is_fresh() && !history.is_incomplete());
+    }
+
+    #[test]
     fn a_cut_takes_transactions_and_no_position() {
         let mut history = History::new(1, 1, Epochs::default(), Zxid::ZERO);
         let mut effects = Vec::new();
