@@ -6,13 +6,13 @@ use anyhow::Context;
 use tracing::{error, info, warn};
 
 use crate::{
-    config::{SessionPassword, Settings},
+    config::{EnsembleSettings, SessionPassword, Settings},
     session::Passwords,
     storage::{
         fs::{self, Fs},
         layout::Layout,
         log,
-        recovery::{self, Extent, Recovered, Report},
+        recovery::{self, Extent, OnLoss, Recovered, Report},
         reserve::Reserve,
     },
 };
@@ -66,9 +66,19 @@ pub(super) fn open(
                 Some(_) => Extent::Committed,
                 None => Extent::All,
             },
+            on_loss: match &settings.ensemble {
+                Some(ensemble) if can_do_without(ensemble) => OnLoss::SetAside,
+                _ => OnLoss::Refuse,
+            },
         },
     )?;
-    say_how_it_went(&recovered.report);
+    say_how_it_went(&recovered.report, &layout);
+    if recovered.log.promises().incomplete {
+        warn!(
+            "this server has lost something that others may count on: it does not vote until it \
+             has got everything from a leader"
+        );
+    }
     let passwords = match &settings.sessions.password {
         SessionPassword::Given(passwords) => passwords.clone(),
         SessionPassword::Keyed => Passwords::keyed(&secret(&*fs, &layout, &random[16..])?),
@@ -80,8 +90,24 @@ pub(super) fn open(
     Ok(Data { recovered, reserve, passwords, seed })
 }
 
-fn say_how_it_went(report: &Report) {
-    if report.is_new {
+/// Whether the other servers of the ensemble can elect a leader among themselves. They hold
+/// everything then, and this server can get it from them.
+fn can_do_without(ensemble: &EnsembleSettings) -> bool {
+    let others = ensemble.configuration.voters().filter(|&voter| voter != ensemble.me);
+    ensemble.configuration.is_quorum(&others.collect())
+}
+
+fn say_how_it_went(report: &Report, layout: &Layout) {
+    if let Some(lost) = &report.lost {
+        error!(
+            lost,
+            log = %layout.damaged_log().display(),
+            "data of this server was lost: what is left is set aside, the log in that folder and \
+             checkpoints as *.damaged in {}, and everything is taken from the ensemble's leader. \
+             Look for the cause",
+            layout.data().display()
+        );
+    } else if report.is_new {
         info!("the data folder was empty: a new one is begun");
     } else {
         info!(checkpoint = %report.checkpoint_zxid, replayed = report.replayed, "data recovered");

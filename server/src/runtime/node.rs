@@ -87,7 +87,8 @@ impl Node {
                 promises.current_epoch,
                 recovered.log.epochs().clone(),
                 applied,
-            );
+            )
+            .with_loss(promises.incomplete);
             let settings = zab_settings(ensemble);
             let zab = Zab::new(settings, history);
             Membership { zab }

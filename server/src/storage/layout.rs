@@ -36,6 +36,11 @@ impl Layout {
         self.data_log().join("log")
     }
 
+    /// The folder of a log that was set aside because something of it was lost.
+    pub fn damaged_log(&self) -> PathBuf {
+        self.data_log().join("damaged")
+    }
+
     /// The key that session passwords are made with.
     pub fn secret(&self) -> PathBuf {
         self.data().join("secret")

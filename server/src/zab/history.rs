@@ -30,8 +30,8 @@ pub struct History {
     durable_epoch: u32,
     /// The transactions that are not durable yet, in runs.
     syncing: VecDeque<Run>,
-    /// A snapshot took the place of more than it holds: what this server had acknowledged may be
-    /// missing, until the rest has come.
+    /// What this server had acknowledged or promised may be missing: it was lost, or a snapshot
+    /// took the place of more than it holds. Until it has the initial history of an epoch.
     incomplete: bool,
     /// The current epochs that are not durable yet.
     entering: VecDeque<(Position, u32)>,
@@ -77,6 +77,12 @@ impl History {
             incomplete: false,
             entering: VecDeque::new(),
         }
+    }
+
+    /// The same, and whether the log knows that it lacks some of what there was.
+    #[must_use]
+    pub fn with_loss(self, incomplete: bool) -> Self {
+        Self { incomplete, ..self }
     }
 
     /// The newest epoch whose leader this server has promised to follow.
@@ -138,6 +144,12 @@ impl History {
         self.incomplete || (self.accepted_epoch == 0 && self.current_epoch == 0 && !has_own)
     }
 
+    /// Whether this server is known to lack what it had acknowledged or promised. It is
+    /// [fresh](Self::is_fresh) then, and not new.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
     /// Whether `zxid` may be the next transaction.
     ///
     /// It is the next of the last one's epoch, or the first of a later one.
@@ -155,14 +167,14 @@ impl History {
 
     /// Appends that the initial history of `epoch` is here, if that is news.
     pub(super) fn enter_epoch(&mut self, epoch: u32, effects: &mut Vec<Effect<'_>>) {
-        self.incomplete = false;
-        if epoch <= self.current_epoch {
+        let was_incomplete = std::mem::take(&mut self.incomplete);
+        if epoch <= self.current_epoch && !was_incomplete {
             return;
         }
-        self.current_epoch = epoch;
+        self.current_epoch = self.current_epoch.max(epoch);
         self.accepted_epoch = self.accepted_epoch.max(epoch);
-        self.append(Record::CurrentEpoch(epoch), effects);
-        self.entering.push_back((self.appended, epoch));
+        self.append(Record::CurrentEpoch(self.current_epoch), effects);
+        self.entering.push_back((self.appended, self.current_epoch));
     }
 
     /// Appends a transaction, which [`History::is_next`].
@@ -289,6 +301,18 @@ mod tests {
         history.synced(Position(3));
         history.synced(Position(1));
         assert_eq!((history.durable(), history.durable_last()), (Position(3), z(1, 3)));
+    }
+
+    #[test]
+    fn a_loss_ends_with_an_epoch_even_if_it_was_entered_before() {
+        let mut history = History::new(2, 2, Epochs::default(), Zxid::ZERO).with_loss(true);
+        assert!(history.is_fresh() && history.is_incomplete());
+        let mut effects = Vec::new();
+        history.enter_epoch(2, &mut effects);
+        history.enter_epoch(2, &mut effects);
+        let record = Record::CurrentEpoch(2);
+        assert_eq!(effects, [Effect::Append { position: Position(1), record }], "said once");
+        assert!(!history.is_fresh() && !history.is_incomplete());
     }
 
     #[test]

@@ -287,6 +287,7 @@ impl Zab {
             zxid: self.history.durable_last(),
             epoch: self.history.durable_epoch(),
             fresh: self.history.is_fresh(),
+            lost: self.history.is_incomplete(),
         };
         let decision = self.election.start(now_ms, own, effects);
         self.decided(now_ms, decision, effects)

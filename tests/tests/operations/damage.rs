@@ -1,5 +1,6 @@
 //! Files that are not what they were: what was never acknowledged is trimmed, everything else ends
-//! the start with a report, and nothing is changed.
+//! the start with a report, and nothing is changed. In an ensemble the server sets such files aside
+//! and gets everything from the others.
 //!
 //! The log is taken apart here by `docs/format.md`, not by the server's code.
 
@@ -9,9 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use quorate_tests::{Connection, Server, Subject};
+use quorate_protocol::OpCode;
+use quorate_tests::{Connection, Ensemble, Op, Server, Subject};
 
-use crate::{LONG_SESSIONS, Promised, attach_again, connect, said, wait_until_said};
+use crate::{LONG_MS, LONG_SESSIONS, Promised, attach_again, connect, done, said, wait_until_said};
 
 const SMALL_SEGMENTS: &str = "quorate.txnLog.segmentSize=1MiB";
 const TRANSACTION: u8 = 1;
@@ -60,11 +62,7 @@ impl Sample {
 
     /// The segments, oldest first.
     fn segments(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.log()).unwrap().map(|entry| entry.unwrap().path());
-        let mut segments: Vec<_> =
-            entries.filter(|path| path.extension().is_some_and(|e| e == "log")).collect();
-        segments.sort();
-        segments
+        segments(&self.log())
     }
 
     /// Undoes all damage.
@@ -88,8 +86,6 @@ impl Sample {
         self.server.spawn();
         assert_eq!(self.server.wait_for_end().code(), Some(1));
         let mut after = files(&self.data());
-        // A segment being prepared holds nothing.
-        let is_spare = |name: &Path| name.extension().is_some_and(|e| e == "tmp");
         for (name, bytes) in before.iter().filter(|(name, _)| !is_spare(name)) {
             let found = after.remove(name);
             // redb notes in a checkpoint that it was opened; a log is as it was.
@@ -115,6 +111,15 @@ impl Sample {
     }
 }
 
+/// The segments of a log, oldest first.
+fn segments(log: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "log")).collect();
+    segments.sort();
+    segments
+}
+
 /// All files below a folder, by their names in it.
 fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
@@ -131,6 +136,11 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     files
+}
+
+/// Whether a file is a segment being prepared, which holds nothing.
+fn is_spare(name: &Path) -> bool {
+    name.extension().is_some_and(|extension| extension == "tmp")
 }
 
 /// The records of a segment.
@@ -171,7 +181,7 @@ fn damage_to_the_log_ends_the_start() {
         for part in [
             format!("{} is damaged at offset {}", segments[index].display(), damaged.offset),
             format!("Transactions after {:#x} cannot be read", damaged.zxid - 1),
-            "Nothing was changed".into(),
+            "nothing was changed".into(),
         ] {
             assert!(report.contains(&part), "{part} is not in: {report}");
         }
@@ -279,4 +289,67 @@ fn a_damaged_checkpoint_ends_the_start_when_the_log_was_cut() {
 fn connect_after_restart(sample: &mut Sample) -> Connection {
     sample.server.restart();
     attach_again(&sample.server, &sample.client)
+}
+
+#[test]
+fn a_server_of_an_ensemble_sets_damage_aside_and_gets_everything_from_the_others() {
+    let mut ensemble = Ensemble::start(Subject::Quorate, 3, &[SMALL_SEGMENTS, LONG_SESSIONS]);
+    let leader = ensemble.wait_for_leader();
+    let hit = ensemble.follower();
+    let data = ensemble.server(hit).dir().join("data/quorate");
+    let (log, damaged) = (data.join("log"), data.join("damaged"));
+    let mut client = ensemble.connect(leader, LONG_MS);
+    let mut promised = Promised::default();
+    let put = |client: &mut Connection, promised: &mut Promised| {
+        for i in 0..40 {
+            assert_eq!(promised.put(client, &format!("/n{}", i % 30), 50_000), 0);
+        }
+    };
+    put(&mut client, &mut promised);
+    done(&mut ensemble.connect(hit, LONG_MS), &Op::Path(OpCode::Sync, "/".into()));
+
+    assert!(ensemble.terminate(hit).success());
+    put(&mut client, &mut promised);
+    let segment = segments(&log).remove(0);
+    let whole = records(&fs::read(&segment).unwrap());
+    let transactions: Vec<_> = whole.iter().filter(|r| r.kind == TRANSACTION).collect();
+    let flipped = transactions[transactions.len() / 2];
+    change(&segment, |bytes| bytes[flipped.offset + flipped.length / 2] ^= 0x10);
+    let mut before = files(&log);
+    before.retain(|name, _| !is_spare(name));
+    ensemble.restart(&[hit]);
+    let report = ensemble.server(hit).said();
+    for part in [
+        format!("{} is damaged at offset {}", segment.display(), flipped.offset),
+        "what is left is set aside".into(),
+        format!("log={}", damaged.display()),
+    ] {
+        assert!(report.contains(&part), "{part} is not in: {report}");
+    }
+    assert!(files(&damaged) == before, "what is left is kept as it was");
+    check_member(&ensemble, hit, &promised);
+
+    // It votes again, and a restart finds all of it.
+    ensemble.kill(leader);
+    let mut client = ensemble.connect(ensemble.wait_for_leader(), LONG_MS);
+    put(&mut client, &mut promised);
+    assert!(ensemble.terminate(hit).success());
+    ensemble.restart(&[hit, leader]);
+    check_member(&ensemble, hit, &promised);
+    assert_eq!(said(ensemble.server(hit), "data of this server was lost"), 1);
+
+    // A log that vanished, with nothing but a checkpoint to show that there was one.
+    assert!(ensemble.terminate(hit).success());
+    fs::remove_dir_all(&damaged).unwrap();
+    fs::remove_dir_all(&log).unwrap();
+    ensemble.restart(&[hit]);
+    check_member(&ensemble, hit, &promised);
+    assert_eq!(said(ensemble.server(hit), "data of this server was lost"), 2);
+}
+
+/// A server of an ensemble shows everything that was promised by any of them.
+fn check_member(ensemble: &Ensemble, id: u8, promised: &Promised) {
+    let mut client = ensemble.connect(id, LONG_MS);
+    done(&mut client, &Op::Path(OpCode::Sync, "/".into()));
+    promised.check_exactly(&mut client);
 }

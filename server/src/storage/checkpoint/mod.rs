@@ -208,17 +208,37 @@ pub fn path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("checkpoint-{generation}.redb"))
 }
 
+/// The name of a file that does not count any more, because it or its log is damaged.
+pub fn damaged_path(dir: &Path, generation: u64) -> PathBuf {
+    dir.join(format!("checkpoint-{generation}.damaged"))
+}
+
 /// The generations whose files are in a folder, ascending.
 pub fn generations(fs: &dyn Fs, dir: &Path) -> fs::Result<Vec<u64>> {
+    list(fs, dir, path)
+}
+
+/// The generations of the files that have such a path, ascending.
+fn list(fs: &dyn Fs, dir: &Path, path: fn(&Path, u64) -> PathBuf) -> fs::Result<Vec<u64>> {
     let names = fs.list(dir)?;
-    let mut generations: Vec<u64> = names.iter().filter_map(|name| parse_name(name)).collect();
+    let parse = |name: &String| {
+        let generation = name.strip_prefix("checkpoint-")?.split('.').next()?.parse().ok()?;
+        (path(dir, generation) == dir.join(name)).then_some(generation)
+    };
+    let mut generations: Vec<u64> = names.iter().filter_map(parse).collect();
     generations.sort_unstable();
     Ok(generations)
 }
 
-fn parse_name(name: &str) -> Option<u64> {
-    let generation = name.strip_prefix("checkpoint-")?.strip_suffix(".redb")?.parse().ok()?;
-    (format!("checkpoint-{generation}.redb") == name).then_some(generation)
+/// Lets the files of all generations be files that do not count any more, durably. Gives the
+/// generation to go on with: the first without a file of either kind.
+pub fn set_aside(fs: &dyn Fs, dir: &Path) -> fs::Result<u64> {
+    for generation in generations(fs, dir)? {
+        fs.rename(&path(dir, generation), &damaged_path(dir, generation))?;
+    }
+    fs.sync_dir(dir)?;
+    let last = list(fs, dir, damaged_path)?.pop();
+    Ok(last.map_or(FIRST_GENERATION, |last| last + 1))
 }
 
 /// Removes the files of all generations but one, durably.

@@ -3,8 +3,8 @@
 //! [`MemoryFs::crash`] gives what is left after a power cut: of every sector of 512 bytes any
 //! version since the last sync, whatever became of its neighbours; of every size any since then;
 //! and of the names created, renamed and removed since the folder's last sync any selection. Who
-//! calls it makes the choices, so the same choices leave the same files. Folders themselves are
-//! durable at once, as [`Fs::create_dir`] promises.
+//! calls it makes the choices, so the same choices leave the same files. New folders are durable
+//! at once, as [`Fs::create_dir`] promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,6 +26,8 @@ pub struct MemoryFs {
 #[derive(Debug, Default)]
 struct State {
     folders: BTreeMap<PathBuf, Folder>,
+    /// Folders that were given another name since the last sync of the one they are in.
+    moved: Vec<(PathBuf, PathBuf)>,
     locks: BTreeSet<PathBuf>,
 }
 
@@ -87,12 +89,19 @@ impl MemoryFs {
     #[must_use]
     pub fn crash(&self, mut choose: impl FnMut(usize) -> usize) -> Self {
         let state = self.state.lock();
-        let folders = state
+        let mut folders: BTreeMap<_, _> = state
             .folders
             .iter()
             .map(|(path, folder)| (path.clone(), folder.crash(&mut choose)))
             .collect();
-        Self { state: Arc::new(Mutex::new(State { folders, locks: BTreeSet::new() })) }
+        for (from, to) in state.moved.iter().rev() {
+            if choose(2) == 0
+                && let Some(folder) = folders.remove(to)
+            {
+                folders.insert(from.clone(), folder);
+            }
+        }
+        Self { state: Arc::new(Mutex::new(State { folders, ..State::default() })) }
     }
 
     /// Runs `change` on the bytes of a file, durably, past all programs: for tests that damage it.
@@ -132,6 +141,27 @@ fn split(path: &Path) -> (&Path, &str) {
     let dir = path.parent().expect("a file has a folder");
     let name = path.file_name().and_then(|name| name.to_str());
     (dir, name.expect("names of files are text"))
+}
+
+impl State {
+    /// Gives a folder that has none in it another name; whether `from` is a folder.
+    fn move_folder(&mut self, from: &Path, to: &Path) -> Result<bool> {
+        if !self.folders.contains_key(from) {
+            return Ok(false);
+        }
+        if self.folders.contains_key(to) {
+            return Err(FsError::new("rename", from, io::ErrorKind::DirectoryNotEmpty.into()));
+        }
+        let folder = self.folders.remove(from).expect("it is there");
+        self.folders.insert(to.to_owned(), folder);
+        self.moved.push((from.to_owned(), to.to_owned()));
+        Ok(true)
+    }
+
+    /// Makes the names of the folders in `dir` durable.
+    fn settle_names(&mut self, dir: &Path) {
+        self.moved.retain(|(from, _)| from.parent() != Some(dir));
+    }
 }
 
 impl Folder {
@@ -245,6 +275,9 @@ impl Fs for MemoryFs {
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         debug_assert_eq!(from.parent(), to.parent(), "one sync_dir covers both names");
+        if self.state.lock().move_folder(from, to)? {
+            return Ok(());
+        }
         let (_, new_name) = split(to);
         self.with_folder("rename", from, |folder, name| {
             let content = folder.current.get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
@@ -270,18 +303,30 @@ impl Fs for MemoryFs {
         };
         folder.durable.clone_from(&folder.current);
         folder.pending.clear();
+        state.settle_names(dir);
         Ok(())
     }
 
     fn create_dir(&self, dir: &Path) -> Result<()> {
-        self.state.lock().folders.entry(dir.to_owned()).or_default();
+        let mut state = self.state.lock();
+        for dir in dir.ancestors() {
+            if !state.folders.contains_key(dir) {
+                state.folders.insert(dir.to_owned(), Folder::default());
+                // Its name is durable, and with it what the folder above was told before.
+                state.settle_names(dir.parent().unwrap_or(dir));
+            }
+        }
         Ok(())
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<String>> {
         let state = self.state.lock();
-        let folder = state.folders.get(dir);
-        Ok(folder.map_or_else(Vec::new, |folder| folder.current.keys().cloned().collect()))
+        let files = state.folders.get(dir).into_iter().flat_map(|folder| folder.current.keys());
+        let inner = state.folders.keys().filter(|path| path.parent() == Some(dir));
+        let mut names: Vec<_> = inner.map(|path| split(path).1.to_owned()).collect();
+        names.extend(files.cloned());
+        names.sort();
+        Ok(names)
     }
 
     fn lock(&self, path: &Path) -> Result<Option<Box<dyn Lock>>> {

@@ -80,7 +80,8 @@ pub trait Fs: Debug + Send + Sync {
     /// Opens a file that must be there for reading and writing.
     fn open(&self, path: &Path) -> Result<Box<dyn File>>;
 
-    /// Gives a file another name in the same folder, replacing what had that name.
+    /// Gives a file another name in the same folder, replacing what had that name; or a folder,
+    /// when nothing has that name.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
 
     /// Removes a file.
@@ -92,7 +93,7 @@ pub trait Fs: Debug + Send + Sync {
     /// Creates a folder and those above it where they are missing, durably.
     fn create_dir(&self, dir: &Path) -> Result<()>;
 
-    /// The names in a folder in ascending order; none when there is no such folder.
+    /// The names in a folder, of files and folders, in ascending order; none when there is no such folder.
     fn list(&self, dir: &Path) -> Result<Vec<String>>;
 
     /// Takes the exclusive lock that a file stands for, creating the file; `None` when another

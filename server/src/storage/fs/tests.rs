@@ -78,6 +78,22 @@ fn folders_are_created_with_those_above() {
 }
 
 #[test]
+fn a_folder_takes_its_files_along() {
+    check_both(|fs, dir| {
+        let (old, new) = (dir.join("old"), dir.join("new"));
+        fs.create_dir(&old).unwrap();
+        replace_file(&*fs, &old.join("f"), b"1").unwrap();
+        fs.rename(&old, &new).unwrap();
+        assert_eq!(fs.list(dir).unwrap(), ["new"]);
+        assert_eq!(content(&*fs, &new.join("f")), b"1");
+        fs.create_dir(&old).unwrap();
+        assert_eq!(fs.list(&old).unwrap(), [""; 0]);
+        let refused = fs.rename(&old, &new).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::DirectoryNotEmpty);
+    });
+}
+
+#[test]
 fn errors_name_operation_and_path() {
     check_both(|fs, dir| {
         let path = dir.join("missing");
@@ -117,6 +133,19 @@ fn a_crash_forgets_sizes_and_names() {
     assert_eq!(content(&lost, &path), b"kept");
     assert_eq!(lost.list(Path::new("/d")).unwrap(), ["f"], "a synced file needs its name, too");
     assert_eq!(fs.crash(|n| n - 1).list(Path::new("/d")).unwrap(), ["f", "g"]);
+}
+
+#[test]
+fn a_crash_forgets_the_name_of_a_folder() {
+    let (fs, _) = with_file(b"kept");
+    let names = |fs: &MemoryFs| fs.list(Path::new("/")).unwrap();
+    fs.rename(Path::new("/d"), Path::new("/e")).unwrap();
+    assert_eq!(
+        (names(&fs.crash(|_| 0)), names(&fs.crash(|n| n - 1))),
+        (vec!["d".into()], vec!["e".into()])
+    );
+    fs.sync_dir(Path::new("/")).unwrap();
+    assert_eq!(names(&fs.crash(|_| 0)), ["e"]);
 }
 
 #[test]

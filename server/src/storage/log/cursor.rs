@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use quorate_protocol::Zxid;
 
 use super::record::{self, Kind, Mark, Record, UncheckedHeader};
-use super::segment::{Folder, Header};
+use super::segment::{BadHeader, Folder, Header};
 use super::{Corruption, LogError, advance};
 use crate::storage::fs::{self, File};
 
@@ -58,7 +58,13 @@ impl Cursor {
         let file = folder.fs.open(&path)?;
         let read = Header::read(&*file)?;
         let damaged = |what| Corruption { file: path.clone(), offset: 0, last: Zxid::ZERO, what };
-        let (header, place) = read.map_err(damaged)?;
+        let (header, place) = match read {
+            Ok(read) => read,
+            Err(BadHeader::Damaged(what)) => return Err(damaged(what).into()),
+            Err(BadHeader::OtherVersion(version)) => {
+                return Err(LogError::OtherVersion { file: path.clone(), version });
+            }
+        };
         if header.number != number {
             return Err(damaged("the header has another number than the file's name").into());
         }

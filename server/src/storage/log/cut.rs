@@ -25,7 +25,8 @@ impl Log {
     }
 
     /// Begins anew behind a snapshot whose last transaction is `after` and that is durable as the
-    /// checkpoint of this `generation`; promises stay. Durable when it returns. The void files go
+    /// checkpoint of this `generation`; promises stay, and are
+    /// [incomplete](super::Promises::incomplete) if there was more. Durable when it returns. The void files go
     /// when the job runs, which may be on another thread.
     ///
     /// # Errors
@@ -57,12 +58,9 @@ impl Log {
     }
 
     fn try_begin_anew(&mut self, after: Zxid, generation: u64) -> Result<Retirement, LogError> {
-        let state = State {
-            epochs: Epochs::new(after),
-            promises: self.state.promises.clone(),
-            committed: after,
-            generation,
-        };
+        let mut promises = self.state.promises.clone();
+        promises.incomplete |= after < self.last_zxid();
+        let state = State { epochs: Epochs::new(after), promises, committed: after, generation };
         let next = self.next_header(None, state);
         self.cut(next, self.number(), self.end())
     }

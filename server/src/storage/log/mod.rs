@@ -75,6 +75,9 @@ pub struct Promises {
     pub current_epoch: u32,
     /// The last configuration seen; empty when there was none.
     pub configuration: Vec<u8>,
+    /// There were others, or acknowledged transactions, that were lost. It holds until this server
+    /// has the initial history of an epoch again.
+    pub incomplete: bool,
 }
 
 /// Why an operation on the log failed.
@@ -113,6 +116,18 @@ pub enum LogError {
     /// Records that had reached the disk are gone.
     #[error(transparent)]
     Corruption(#[from] Corruption),
+    /// The log was written by a server with another format.
+    #[error(
+        "{} has version {version} of the log's format, which this server cannot read: run the one \
+         that wrote it",
+        file.display()
+    )]
+    OtherVersion {
+        /// The segment.
+        file: PathBuf,
+        /// Its version.
+        version: u32,
+    },
     /// The disk failed. What it holds of the unsynced part is unknown: this log must not be used
     /// any more, and the process has to end.
     #[error("the log's disk failed: {0}")]
@@ -134,8 +149,7 @@ impl LogError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} is damaged at offset {offset}: {what}. Transactions after {last} cannot be read, \
-     though they may have been acknowledged, so the server does not start. Nothing was changed. \
-     Restore the folder from a copy, or let this server join its ensemble with empty folders",
+     though they may have been acknowledged",
     file.display()
 )]
 pub struct Corruption {
@@ -175,6 +189,7 @@ impl State {
             }
             Kind::CurrentEpoch => {
                 promises.current_epoch = record.body_u32().unwrap_or(promises.current_epoch);
+                promises.incomplete = false;
             }
             Kind::Configuration => promises.configuration = record.body.to_vec(),
             Kind::Seal => {}

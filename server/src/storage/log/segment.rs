@@ -12,9 +12,9 @@ use super::{Epochs, LogError, Options, Promises, State};
 use crate::storage::fs::{self, File, Fs};
 
 const MAGIC: &[u8; 8] = b"quor-log";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Where the epoch table begins in a header.
-const FIXED: usize = 96;
+const FIXED: usize = 104;
 /// A header is a multiple of this, so that no record shares a sector with it.
 pub(super) const SECTOR: u64 = 512;
 /// Sizes of segments are multiples of this.
@@ -48,7 +48,19 @@ pub(super) struct Base {
 }
 
 /// Why bytes are not a segment's header.
-pub(super) type BadHeader = &'static str;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadHeader {
+    /// They are not what was written.
+    Damaged(&'static str),
+    /// They are what was written, by a server with another format.
+    OtherVersion(u32),
+}
+
+impl From<&'static str> for BadHeader {
+    fn from(what: &'static str) -> Self {
+        Self::Damaged(what)
+    }
+}
 
 impl Header {
     /// The last transaction before the segment.
@@ -80,6 +92,7 @@ impl Header {
         bytes.extend_from_slice(&small(configuration.len()).to_le_bytes());
         bytes.extend_from_slice(&small(ends.len()).to_le_bytes());
         bytes.extend_from_slice(&epochs.floor().0.to_le_bytes());
+        bytes.extend_from_slice(&u64::from(promises.incomplete).to_le_bytes());
         for end in ends {
             bytes.extend_from_slice(&end.0.to_le_bytes());
         }
@@ -94,19 +107,16 @@ impl Header {
     pub(super) fn read(file: &dyn File) -> fs::Result<Result<(Self, Place), BadHeader>> {
         let size = file.size()?;
         if size < SECTOR {
-            return Ok(Err("too short for a segment"));
+            return Ok(Err("too short for a segment".into()));
         }
         let mut bytes = vec![0; sector()];
         file.read_at(0, &mut bytes)?;
         if &bytes[0..8] != MAGIC {
-            return Ok(Err("not a segment of a log"));
-        }
-        if u32_at(&bytes, 8) != VERSION {
-            return Ok(Err("written in a format of another version"));
+            return Ok(Err("not a segment of a log".into()));
         }
         let length = u32_at(&bytes, 16) as usize;
         if length as u64 > size || length < sector() || !length.is_multiple_of(sector()) {
-            return Ok(Err("impossible length of the header"));
+            return Ok(Err("impossible length of the header".into()));
         }
         bytes.resize(length, 0);
         file.read_at(0, &mut bytes)?;
@@ -116,17 +126,22 @@ impl Header {
     fn decode(bytes: &[u8]) -> Result<(Self, Place), BadHeader> {
         let checksum = checksum(bytes);
         if u32_at(bytes, 12) != checksum {
-            return Err("wrong checksum of the header");
+            return Err("wrong checksum of the header".into());
+        }
+        // All versions have the checksum, and what is before it, at the same place.
+        let version = u32_at(bytes, 8);
+        if version != VERSION {
+            return Err(BadHeader::OtherVersion(version));
         }
         let (configuration, epochs) = (u32_at(bytes, 80) as usize, u32_at(bytes, 84) as usize);
         let tables = &bytes[FIXED..];
         if epochs.saturating_mul(8).saturating_add(configuration) > tables.len() {
-            return Err("impossible length of the epoch table or the configuration");
+            return Err("impossible length of the epoch table or the configuration".into());
         }
         let (ends, rest) = tables.split_at(epochs * 8);
         let ends = ends.chunks_exact(8).map(|end| zxid_at(end, 0)).collect();
         let Some(epochs) = Epochs::from_ends(zxid_at(bytes, 88), ends) else {
-            return Err("impossible epoch table");
+            return Err("impossible epoch table".into());
         };
         let number = u64_at(bytes, 32);
         let base = Base {
@@ -135,12 +150,13 @@ impl Header {
             chain: u32_at(bytes, 20),
         };
         if number == 0 || base.segment >= number {
-            return Err("impossible number of the segment or of the one it continues");
+            return Err("impossible number of the segment or of the one it continues".into());
         }
         let promises = Promises {
             accepted_epoch: u32_at(bytes, 72),
             current_epoch: u32_at(bytes, 76),
             configuration: rest[..configuration].to_vec(),
+            incomplete: u64_at(bytes, 96) != 0,
         };
         let (committed, generation) = (zxid_at(bytes, 56), u64_at(bytes, 64));
         let start = Place { offset: bytes.len() as u64, chain: checksum, last: epochs.last() };
@@ -318,6 +334,7 @@ mod tests {
                     accepted_epoch: 4,
                     current_epoch: 3,
                     configuration: vec![b'c'; 600],
+                    incomplete: true,
                 },
                 committed: Zxid::new(3, 7),
                 generation: 2,

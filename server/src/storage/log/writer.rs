@@ -100,14 +100,42 @@ impl Log {
         generation: u64,
         previous: Zxid,
     ) -> Result<Self, LogError> {
-        fs.create_dir(dir)?;
-        let folder = Folder::new(fs, dir, options, database);
         let state = State {
             epochs: Epochs::new(previous),
             promises: Promises::default(),
             committed: previous,
             generation,
         };
+        Self::create_with(fs, dir, options, database, state)
+    }
+
+    /// As [`create`](Self::create), in the place of a log that was lost: it is empty, and its
+    /// promises are [incomplete](Promises::incomplete).
+    pub fn create_after_loss(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: Options,
+        database: u64,
+        generation: u64,
+    ) -> Result<Self, LogError> {
+        let state = State {
+            epochs: Epochs::default(),
+            promises: Promises { incomplete: true, ..Promises::default() },
+            committed: Zxid::ZERO,
+            generation,
+        };
+        Self::create_with(fs, dir, options, database, state)
+    }
+
+    fn create_with(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: Options,
+        database: u64,
+        state: State,
+    ) -> Result<Self, LogError> {
+        fs.create_dir(dir)?;
+        let folder = Folder::new(fs, dir, options, database);
         let header = Header { database, number: 1, base: None, state };
         let spare = folder.preparation(0, options.segment_bytes).run();
         let active = Active::install(&folder, spare.map_err(LogError::no_room)?, &header)?;

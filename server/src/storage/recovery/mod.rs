@@ -3,19 +3,25 @@
 //! Locks the folders, loads the checkpoint, replays the log behind it, and gives tree, log and
 //! checkpoint to whoever runs the server. It refuses rather than guesses: whenever acknowledged
 //! writes may be missing, or the folders are not one server's, it stops with a report of what was
-//! found where, and changes nothing.
+//! found where, and changes nothing. Where other servers have everything, it sets aside what is
+//! left of a loss and begins anew, with a log that knows of it.
+
+mod error;
+mod set_aside;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use quorate_protocol::{Decode, DecodeError, Zxid};
+use quorate_protocol::{Decode, Zxid};
 
 use super::checkpoint::{self, Checkpoint, CheckpointError};
-use super::fs::{Fs, FsError, Lock};
+use super::fs::{Fs, Lock};
 use super::layout::Layout;
-use super::log::{self, Log, LogError, LogFiles, ReadError, Replay};
+use super::log::{self, Log, LogError, LogFiles, Replay};
 use crate::tree::Tree;
 use crate::txn::TxnRecord;
+
+pub use error::{Loss, RecoveryError};
 
 /// What recovery has to be told.
 #[derive(Debug, Clone)]
@@ -30,6 +36,18 @@ pub struct Settings {
     pub tree_seed: u64,
     /// How much of the log counts.
     pub replay: Extent,
+    /// What to do when something was lost.
+    pub on_loss: OnLoss,
+}
+
+/// What to do when acknowledged writes or promises may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLoss {
+    /// Stop.
+    Refuse,
+    /// Set aside what is left and begin with an empty log whose promises are
+    /// [incomplete](log::Promises::incomplete): other servers have everything.
+    SetAside,
 }
 
 /// How much of the log is applied to the tree.
@@ -72,90 +90,8 @@ pub struct Report {
     pub digest_mismatch: Option<Zxid>,
     /// What was wrong with the checkpoint, when all was taken from the log instead.
     pub damaged_checkpoint: Option<String>,
-}
-
-/// Why there is nothing to go on with.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoveryError {
-    /// An operation outside log and checkpoint failed.
-    #[error(transparent)]
-    Fs(#[from] FsError),
-    /// The log failed or is damaged.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The log, good a moment before, cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The checkpoint failed.
-    #[error(transparent)]
-    Checkpoint(CheckpointError),
-    /// Another server runs in the folder.
-    #[error(
-        "another server holds {}: stop it, or give this one a dataDir and dataLogDir of its own",
-        lock.display()
-    )]
-    Locked {
-        /// The lock's file.
-        lock: PathBuf,
-    },
-    /// The folder is ZooKeeper's, and nothing of ours is there.
-    #[error(
-        "{} holds data of ZooKeeper, which would be left out: import it, or set dataDir and \
-         dataLogDir to other folders to start empty",
-        folder.display()
-    )]
-    ZooKeeperData {
-        /// ZooKeeper's folder.
-        folder: PathBuf,
-    },
-    /// The checkpoint cannot be read, and the log does not reach back to the beginning.
-    #[error(
-        "{checkpoint}, and the log cannot replace it: {log}. Restore dataDir and dataLogDir from a \
-         copy, or let this server join its ensemble with empty folders"
-    )]
-    CheckpointLost {
-        /// What is wrong with the checkpoint.
-        checkpoint: CheckpointError,
-        /// What is wrong with the log.
-        log: LogError,
-    },
-    /// There is a checkpoint and no log, or one without the checkpoint's last transaction.
-    #[error(
-        "the log in {} ends at {log} and does not have {checkpoint}, the checkpoint's last \
-         transaction: the newest transactions are missing, though they may have been \
-         acknowledged. Restore dataDir and dataLogDir from a copy, or check that dataLogDir is \
-         the folder it was",
-        folder.display()
-    )]
-    LogLost {
-        /// The log's folder.
-        folder: PathBuf,
-        /// The last transaction in it.
-        log: Zxid,
-        /// The last transaction in the checkpoint.
-        checkpoint: Zxid,
-    },
-    /// Log and checkpoint are of different servers, or of different times of one.
-    #[error(
-        "the checkpoint {} does not belong to the log in {}: dataDir and dataLogDir are not of \
-         one server",
-        checkpoint.display(),
-        folder.display()
-    )]
-    Strangers {
-        /// The checkpoint's file.
-        checkpoint: PathBuf,
-        /// The log's folder.
-        folder: PathBuf,
-    },
-    /// A transaction in the log cannot be read, though its checksum is right.
-    #[error("transaction {zxid} in the log cannot be decoded: {source}")]
-    Transaction {
-        /// The transaction.
-        zxid: Zxid,
-        /// What is wrong with it.
-        source: DecodeError,
-    },
+    /// What was lost, when the log was set aside for it.
+    pub lost: Option<String>,
 }
 
 /// Recovers the state, or makes a new one in empty folders.
@@ -165,10 +101,24 @@ pub fn open(fs: &Arc<dyn Fs>, settings: &Settings) -> Result<Recovered, Recovery
     fs.create_dir(&layout.data())?;
     fs.create_dir(&layout.log())?;
     let locks = lock(&**fs, layout)?;
+    let recovered = match recover(fs, settings) {
+        Err(RecoveryError::Lost(loss)) if settings.on_loss == OnLoss::SetAside => {
+            set_aside::begin_anew(fs, settings, loss)?
+        }
+        recovered => recovered?,
+    };
+    if settings.replay == Extent::All && recovered.log.promises().incomplete {
+        return Err(RecoveryError::Incomplete { folder: layout.log() });
+    }
+    Ok(Recovered { locks, ..recovered })
+}
 
+/// Recovers the state from folders that are there and locked.
+fn recover(fs: &Arc<dyn Fs>, settings: &Settings) -> Result<Recovered, RecoveryError> {
+    let layout = &settings.layout;
     let files = LogFiles::find(fs.clone(), &layout.log(), settings.log)?;
     let Some(files) = files else {
-        return begin(fs, settings, locks);
+        return begin(fs, settings);
     };
     let generation = files.generation();
     let (checkpoint, tree, damage) = match load(fs, settings, generation) {
@@ -185,8 +135,8 @@ pub fn open(fs: &Arc<dyn Fs>, settings: &Settings) -> Result<Recovered, Recovery
     let mut tree = tree.unwrap_or_else(|| Tree::new(settings.tree_seed));
     let mut report = Report { checkpoint_zxid: tree.last_zxid(), ..Report::default() };
     let replay = match (files.replay(tree.last_zxid()), damage) {
-        (Err(log @ LogError::Corruption(_)), Some(checkpoint)) => {
-            return Err(RecoveryError::CheckpointLost { checkpoint, log });
+        (Err(LogError::Corruption(log)), Some(checkpoint)) => {
+            return Err(Loss::Checkpoint { checkpoint, log }.into());
         }
         (replay, damage) => {
             report.damaged_checkpoint = damage.map(|damage| damage.to_string());
@@ -194,43 +144,63 @@ pub fn open(fs: &Arc<dyn Fs>, settings: &Settings) -> Result<Recovered, Recovery
         }
     };
     if !replay.contains(tree.last_zxid()) {
-        return Err(RecoveryError::LogLost {
-            folder: layout.log(),
-            log: replay.last_zxid(),
-            checkpoint: tree.last_zxid(),
-        });
+        let (log, checkpoint) = (replay.last_zxid(), tree.last_zxid());
+        return Err(Loss::LogEnd { folder: layout.log(), log, checkpoint }.into());
+    }
+    if checkpoint.is_none() && report.damaged_checkpoint.is_none() {
+        refuse_old_log(&**fs, layout, generation)?;
     }
     let log = finish(replay, settings.replay, &mut tree, &mut report)?;
+    // Of a snapshot that did not come to count, or of the time before one that did.
+    checkpoint::remove_others(&**fs, &layout.data(), generation)?;
     let checkpoint = match checkpoint {
         Some(checkpoint) => checkpoint,
         None => renew_checkpoint(fs, layout, &log, &report)?,
     };
-    // Of a snapshot that did not come to count, or of the time before one that did.
-    checkpoint::remove_others(&**fs, &layout.data(), generation)?;
-    Ok(Recovered { committed: tree.last_zxid(), tree, log, checkpoint, locks, report })
+    let committed = tree.last_zxid();
+    Ok(Recovered { committed, tree, log, checkpoint, locks: Vec::new(), report })
 }
 
 /// A new state in empty folders.
-fn begin(
-    fs: &Arc<dyn Fs>,
-    settings: &Settings,
-    locks: Vec<Box<dyn Lock>>,
-) -> Result<Recovered, RecoveryError> {
-    let Settings { layout, log, database, tree_seed, .. } = settings;
-    if let Some(&generation) = checkpoint::generations(&**fs, &layout.data())?.last() {
-        let (_, tree) = load(fs, settings, generation).map_err(RecoveryError::Checkpoint)?;
-        return Err(RecoveryError::LogLost {
-            folder: layout.log(),
-            log: Zxid::ZERO,
-            checkpoint: tree.map_or(Zxid::ZERO, |tree| tree.last_zxid()),
-        });
+fn begin(fs: &Arc<dyn Fs>, settings: &Settings) -> Result<Recovered, RecoveryError> {
+    let Settings { layout, log, database, .. } = settings;
+    if let Some(generation) = checkpoint::generations(&**fs, &layout.data())?.pop() {
+        return Err(without_log(fs, settings, generation));
+    }
+    if set_aside::is_there(&**fs, layout)? {
+        return Err(Loss::SetAside { folder: layout.damaged_log() }.into());
     }
     let generation = checkpoint::FIRST_GENERATION;
     let log = Log::create(fs.clone(), &layout.log(), *log, *database, generation, Zxid::ZERO)?;
-    let report = Report { is_new: true, ..Report::default() };
-    let checkpoint = renew_checkpoint(fs, layout, &log, &report)?;
-    let tree = Tree::new(*tree_seed);
-    Ok(Recovered { committed: Zxid::ZERO, tree, log, checkpoint, locks, report })
+    empty(fs, settings, log, Report { is_new: true, ..Report::default() })
+}
+
+/// The state of an empty log.
+fn empty(
+    fs: &Arc<dyn Fs>,
+    settings: &Settings,
+    log: Log,
+    report: Report,
+) -> Result<Recovered, RecoveryError> {
+    let checkpoint = renew_checkpoint(fs, &settings.layout, &log, &report)?;
+    let tree = Tree::new(settings.tree_seed);
+    let committed = tree.last_zxid();
+    Ok(Recovered { committed, tree, log, checkpoint, locks: Vec::new(), report })
+}
+
+/// That there is a checkpoint of this generation and no log.
+fn without_log(fs: &Arc<dyn Fs>, settings: &Settings, generation: u64) -> RecoveryError {
+    let folder = settings.layout.log();
+    match load(fs, settings, generation) {
+        Ok((_, tree)) => {
+            let checkpoint = tree.map_or(Zxid::ZERO, |tree| tree.last_zxid());
+            Loss::LogEnd { folder, log: Zxid::ZERO, checkpoint }.into()
+        }
+        Err(checkpoint @ CheckpointError::Damaged { .. }) => {
+            Loss::Both { checkpoint, folder }.into()
+        }
+        Err(error) => RecoveryError::Checkpoint(error),
+    }
 }
 
 /// The checkpoint and the tree in it, if there are.
@@ -285,16 +255,28 @@ fn renew_checkpoint(
     let (dir, generation) = (layout.data(), log.generation());
     if report.damaged_checkpoint.is_some() {
         let path = checkpoint::path(&dir, generation);
-        fs.rename(&path, &path.with_extension("damaged"))?;
+        fs.rename(&path, &checkpoint::damaged_path(&dir, generation))?;
         fs.sync_dir(&dir)?;
     }
     Checkpoint::create(fs.clone(), &dir, generation, log.database())
         .map_err(RecoveryError::Checkpoint)
 }
 
+/// A checkpoint is removed when the log stands on the next one. So where only a later one than the
+/// log's is there, the log has been exchanged for what it was before.
+fn refuse_old_log(fs: &dyn Fs, layout: &Layout, generation: u64) -> Result<(), RecoveryError> {
+    let newest = checkpoint::generations(fs, &layout.data())?.pop();
+    let Some(newest) = newest.filter(|newest| *newest > generation) else {
+        return Ok(());
+    };
+    let checkpoint = checkpoint::path(&layout.data(), newest);
+    Err(Loss::OldLog { folder: layout.log(), checkpoint }.into())
+}
+
 fn refuse_zookeeper_data(fs: &dyn Fs, layout: &Layout) -> Result<(), RecoveryError> {
     let has_checkpoint = !checkpoint::generations(fs, &layout.data())?.is_empty();
-    if has_checkpoint || !fs.list(&layout.log())?.is_empty() {
+    let has_log = !fs.list(&layout.log())?.is_empty() || set_aside::is_there(fs, layout)?;
+    if has_checkpoint || has_log {
         return Ok(());
     }
     for folder in layout.zookeeper() {

@@ -12,7 +12,8 @@
 //! - One ballot counts for each server: its last one. A server that cannot be reached has none.
 //! - Who votes for less in the same round is answered, for it has missed something.
 //! - Who has decided says so, and says it again to those who asked when its leader is established.
-//! - A server without any history ([`Own::fresh`]) that meets data does not vote.
+//! - A server without any history ([`Own::fresh`]) that meets data does not vote; one that is known
+//!   to have lost some ([`Own::lost`]) never does.
 //!
 //! Driven by [`Zab`](super::Zab): [`Election::start`], then everything that happens, until a
 //! [`Decision`]; then [`Election::settle`] when the decision has come true. Never sends to its own
@@ -60,6 +61,9 @@ pub struct Own {
     /// epoch and the second's would leave an ensemble that nobody may lead. So a fresh server that
     /// joins as an observer must not log its promise before its current epoch.
     pub fresh: bool,
+    /// Whether it is fresh and not new: even where everybody looks new it does not vote, for others
+    /// may have lost their disks, too.
+    pub lost: bool,
 }
 
 /// Whom to follow.
@@ -85,7 +89,7 @@ pub struct Election {
     /// Which servers the election port is connected with, of those it has tried.
     links: BTreeMap<ServerId, bool>,
     log_is_stuck: bool,
-    /// Whether this server is fresh and has seen that there is data.
+    /// Whether this server is fresh and knows that there is data, or was.
     passive: bool,
     /// Who has asked and is to be told of the leader once there is one.
     lookers: BTreeSet<ServerId>,
@@ -143,7 +147,7 @@ impl Election {
     /// This server has no leader any more, or never had one: look for one in a new round.
     pub fn start(&mut self, now_ms: i64, own: Own, out: &mut Vec<Effect<'_>>) -> Option<Decision> {
         // Transactions of a fresh server are what it was being given when it ended.
-        self.passive = own.fresh && (self.passive || own.zxid > Zxid::ZERO);
+        self.passive = own.fresh && (self.passive || own.lost || own.zxid > Zxid::ZERO);
         let initial = if !self.configuration.is_voter(self.server) {
             Vote::OBSERVER
         } else if self.passive {

@@ -59,9 +59,10 @@ impl Vote {
         self.zxid == Zxid(-1)
     }
 
-    /// Whether it shows that somebody has, or had, a history.
+    /// Whether it shows that somebody has, or had, a history. Who may have lost its data says so,
+    /// and others need not take themselves for new.
     pub(super) fn shows_data(&self) -> bool {
-        self.epoch > 0 || self.zxid > Zxid::ZERO
+        self.epoch > 0 || self.zxid > Zxid::ZERO || self.is_void()
     }
 
     /// Whether its leader can be one.

@@ -21,6 +21,8 @@ pub(super) struct Image {
     pub(super) entries: Vec<Entry>,
     pub(super) floor: Zxid,
     pub(super) committed: Zxid,
+    /// Some of what there was is known to be lost.
+    pub(super) incomplete: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -36,10 +38,14 @@ impl Image {
     fn perform(&mut self, op: Op) {
         match op {
             Op::Accepted(epoch) => self.accepted = epoch,
-            Op::Current(epoch) => self.current = epoch,
+            Op::Current(epoch) => {
+                self.current = epoch;
+                self.incomplete = false;
+            }
             Op::Txn(entry) => self.entries.push(entry),
             Op::Truncate(to) => self.entries.retain(|(zxid, _)| *zxid <= to),
             Op::Install(zxid, entries) => {
+                self.incomplete |= zxid < self.last();
                 self.entries = entries;
                 self.floor = zxid;
             }
@@ -102,6 +108,7 @@ impl Disk {
         self.memory = image.clone();
         (self.appended, self.synced) = (Position(0), Position(0));
         History::new(image.accepted, image.current, image.epochs(), image.committed)
+            .with_loss(image.incomplete)
     }
 
     pub(super) fn append(&mut self, op: Op, position: Position, now_ms: i64) {

@@ -57,7 +57,11 @@ fn fault(rng: &mut fastrand::Rng, world: &mut World, voters: usize) {
             // quorum.
             let is_whole = |server: &Server| server.disk.durable.current > 0;
             if rng.u32(..4) == 0 && voters >= 3 && world.servers.iter().all(is_whole) {
-                world.wipe(server);
+                if rng.bool() {
+                    world.wipe(server);
+                } else {
+                    world.set_aside(server);
+                }
             }
             world.start_with(server, rng.usize(..6));
         }

@@ -86,6 +86,47 @@ fn zookeeper_261_a_wiped_server_completes_no_quorum() {
 }
 
 #[test]
+fn a_server_that_has_set_its_log_aside_completes_no_quorum() {
+    let mut world = three(3);
+    world.crash(1);
+    world.propose(2, 4);
+    world.settle();
+    // Servers 1 and 3 have it; the disk of server 1 is damaged, server 3 is down.
+    world.crash(0);
+    world.crash(2);
+    world.set_aside(0);
+    world.start(0);
+    world.start(1);
+    world.run_ms(50 * TICK_MS);
+    assert_eq!(world.leader(), None);
+    world.start(2);
+    world.settle();
+    world.assert_all_applied(7);
+    assert!(!world.servers[0].disk.durable.incomplete);
+    // From then on it votes like another.
+    world.crash(2);
+    world.settle();
+    assert!(world.leader().is_some());
+}
+
+#[test]
+fn a_server_that_has_set_its_log_aside_is_not_new_where_everybody_else_is() {
+    let mut world = three(3);
+    (0..3).for_each(|server| world.crash(server));
+    world.set_aside(0);
+    world.wipe(1);
+    world.start(0);
+    world.start(1);
+    world.run_ms(50 * TICK_MS);
+    assert_eq!(world.leader(), None, "what both have lost is at the third");
+    // It still knows after it was down again.
+    world.crash(0);
+    world.start(0);
+    world.run_ms(50 * TICK_MS);
+    assert_eq!(world.leader(), None);
+}
+
+#[test]
 fn a_wiped_server_votes_again_only_when_a_quorum_without_it_confirms_the_epoch() {
     let mut world = three(3);
     world.crash(0);

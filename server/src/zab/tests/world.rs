@@ -355,6 +355,12 @@ impl World {
         self.servers[index].disk = Disk::default();
     }
 
+    /// A server that is down finds its log damaged and sets it aside.
+    pub(super) fn set_aside(&mut self, index: usize) {
+        self.wipe(index);
+        self.servers[index].disk.durable.incomplete = true;
+    }
+
     /// A connection breaks: some of what was under way may still come, to ends that are not of
     /// the server that has `gone`.
     pub(super) fn break_wire(&mut self, wire: usize, gone: Option<usize>) {

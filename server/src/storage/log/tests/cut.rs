@@ -110,6 +110,7 @@ fn a_log_begins_anew_behind_a_snapshot() {
             let mut batch = Batch::new();
             batch.push_current_epoch(3);
             log.append(&mut batch).unwrap();
+            let lacks_some = after < log.last_zxid();
             let job = log.begin_anew(after, 2).unwrap();
             assert_eq!((log.floor(), log.last_zxid(), log.committed()), (after, after, after));
             assert_eq!(log.promises().current_epoch, 3);
@@ -124,6 +125,7 @@ fn a_log_begins_anew_behind_a_snapshot() {
             let (read, mut log) = open(&fs, dir, after).unwrap();
             assert_eq!((read, log.floor()), (entries([next.0], 10), after));
             assert_eq!(log.promises().current_epoch, 3);
+            assert_eq!(log.promises().incomplete, lacks_some);
             let left = log.retire(after, 0).map(|job| job.run().unwrap());
             assert_eq!(
                 left,

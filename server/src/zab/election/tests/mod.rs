@@ -18,10 +18,10 @@ mod scenarios;
 
 /// What a server has: the last transaction, and the epoch that this is of.
 fn own(epoch: u32, counter: u32) -> Own {
-    Own { zxid: Zxid::new(epoch, counter), epoch, fresh: false }
+    Own { zxid: Zxid::new(epoch, counter), epoch, fresh: false, lost: false }
 }
 
-const FRESH: Own = Own { zxid: Zxid::ZERO, epoch: 0, fresh: true };
+const FRESH: Own = Own { zxid: Zxid::ZERO, epoch: 0, fresh: true, lost: false };
 
 /// Servers, the messages under way between them, and the time.
 struct Ensemble {

@@ -426,8 +426,9 @@ fn what_became_durable_since_counts() {
 
 #[test]
 fn a_fresh_server_that_meets_data_abstains() {
-    let evidence: [(PeerState, Vote, i64); 4] = [
+    let evidence: [(PeerState, Vote, i64); 5] = [
         (Looking, vote(2, 0, 1), 1),
+        (Looking, Vote::void(ServerId(2)), 1),
         (Looking, vote(2, 1, 0), 1),
         (Following, vote(3, 1, 0), 9),
         (Looking, vote(2, 1, 1), 9),
@@ -457,8 +458,18 @@ fn a_fresh_server_that_meets_data_abstains() {
 
 #[test]
 fn a_fresh_server_with_a_part_of_a_history_has_met_data() {
-    let lone = Lone::new(1, Own { fresh: true, zxid: Zxid::new(1, 4), epoch: 0 }, 3, "");
+    let lone = Lone::new(1, Own { zxid: Zxid::new(1, 4), ..FRESH }, 3, "");
     assert_eq!(lone.election.vote(), Some(Vote::void(ServerId(1))));
+}
+
+#[test]
+fn a_server_that_knows_of_its_loss_abstains_where_everybody_looks_new() {
+    let mut lone = Lone::new(1, Own { lost: true, ..FRESH }, 3, "");
+    assert_eq!(lone.election.vote(), Some(Vote::void(ServerId(1))));
+    lone.hear(2, Looking, vote(3, 0, 0), 1);
+    lone.hear(3, Looking, vote(3, 0, 0), 1);
+    lone.pass(10_000);
+    assert_eq!(lone.leader(), None);
 }
 
 #[test]

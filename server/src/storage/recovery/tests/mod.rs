@@ -1,3 +1,5 @@
+mod loss;
+
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -15,6 +17,7 @@ fn settings(data: &str, data_log: &str) -> Settings {
         database: 7,
         tree_seed: 3,
         replay: Extent::All,
+        on_loss: OnLoss::Refuse,
     }
 }
 
@@ -227,34 +230,6 @@ fn sample() -> (MemoryFs, Arc<dyn Fs>) {
 }
 
 const CHECKPOINT: &str = "/data/quorate/checkpoint-1.redb";
-
-#[test]
-fn a_lost_log_is_not_an_empty_one() {
-    let (_, fs) = sample();
-    let log = Path::new("/log/quorate/log");
-    for name in fs.list(log).unwrap() {
-        fs.remove(&log.join(name)).unwrap();
-    }
-    let error = recover(&fs).unwrap_err();
-    assert!(matches!(error, RecoveryError::LogLost { checkpoint: Zxid(20), .. }), "{error}");
-}
-
-#[test]
-fn a_log_that_ends_before_the_checkpoint_has_lost_something() {
-    let (fs, dyn_fs) = sample();
-    let mut server = Server::start(&dyn_fs).unwrap();
-    server.checkpoint().unwrap();
-    drop(server);
-    // All of the newest segment, the marks in it included.
-    let log = Path::new("/log/quorate/log");
-    let newest = dyn_fs.list(log).unwrap().pop().unwrap();
-    fs.damage(&log.join(newest), |bytes| bytes[512..].fill(0));
-    let error = recover(&dyn_fs).unwrap_err();
-    assert!(
-        matches!(error, RecoveryError::LogLost { log, checkpoint: Zxid(25), .. } if log < Zxid(25)),
-        "{error}"
-    );
-}
 
 #[test]
 fn log_and_checkpoint_must_belong_together() {
