@@ -4,11 +4,13 @@ use std::thread;
 
 use quorate_protocol::OpCode;
 use quorate_tests::{
-    Body, Connection, Ensemble, Op, Subject,
+    Body, Connection, Ensemble, Op,
     op::{NewNode, acl},
 };
 
-use crate::{LONG_SESSIONS, call, connect, done, members, same_tree, zookeeper_is_installed};
+use crate::{
+    LONG_SESSIONS, call, connect, done, same_tree, start_led_by_last, zookeeper_is_installed,
+};
 
 const EPHEMERAL: i32 = 1;
 const SEQUENTIAL: i32 = 2;
@@ -21,37 +23,35 @@ const PERSISTENT_RECURSIVE: i32 = 1;
 
 #[test]
 fn a_quorate_follower_under_a_java_leader() {
-    works_as_one("QJJ", Subject::ZooKeeper);
+    works_as_one("QJJ");
 }
 
 #[test]
 fn a_java_follower_under_a_quorate_leader() {
-    works_as_one("JQQ", Subject::Quorate);
+    works_as_one("JQQ");
 }
 
 #[test]
 fn two_java_followers_under_a_quorate_leader() {
-    works_as_one("JJQ", Subject::Quorate);
+    works_as_one("JJQ");
 }
 
 #[test]
 fn observers_of_both_kinds_under_a_java_leader() {
-    works_as_one("JJqj", Subject::ZooKeeper);
+    works_as_one("JJqj");
 }
 
 #[test]
 fn observers_of_both_kinds_under_a_quorate_leader() {
-    works_as_one("QQqj", Subject::Quorate);
+    works_as_one("QQqj");
 }
 
 /// Clients of all servers write at the same time, and each sees everything.
-fn works_as_one(kinds: &str, leads: Subject) {
+fn works_as_one(kinds: &str) {
     if !zookeeper_is_installed() {
         return;
     }
-    let mut ensemble = Ensemble::start_members(&members(kinds), &[LONG_SESSIONS]);
-    let leader = ensemble.wait_for_leader();
-    assert_eq!(ensemble.server(leader).subject(), leads);
+    let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
     let mut clients: Vec<_> = ensemble.ids().map(|id| (id, connect(&ensemble, id))).collect();
     done(&mut clients[0].1, &Op::create("/work", b"", 0));
     let watchers: Vec<_> = ensemble.ids().map(|id| watch(&ensemble, id, "/work")).collect();
@@ -98,7 +98,7 @@ fn events_until(mut watcher: Connection, last: &str) -> Vec<Body> {
 }
 
 /// Writes of every kind below a node, those that fail included, with their answers.
-fn write(client: &mut Connection, at: &str) {
+pub(crate) fn write(client: &mut Connection, at: &str) {
     done(client, &Op::create(at, b"", 0));
     let path = |name: &str| format!("{at}/{name}");
     let named = |reply: &Body| match reply {
