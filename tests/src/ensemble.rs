@@ -72,9 +72,7 @@ impl Ensemble {
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         let prepare = |(&id, member): (&u8, &Member)| {
             let server = Server::prepare(member.subject, &lines);
-            let data = server.dir().join("data");
-            fs::create_dir(&data).expect("make the data folder");
-            fs::write(data.join("myid"), id.to_string()).expect("write myid");
+            make_data_folder(&server, id);
             (id, server)
         };
         let servers = members.iter().map(prepare).collect();
@@ -83,7 +81,7 @@ impl Ensemble {
     }
 
     /// The numbers of all servers, running or not.
-    pub fn ids(&self) -> impl Iterator<Item = u8> + use<> {
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = u8> + use<> {
         self.servers.keys().copied().collect::<Vec<_>>().into_iter()
     }
 
@@ -118,6 +116,13 @@ impl Ensemble {
     /// Ends a server at once, as a crash of its process does.
     pub fn kill(&mut self, id: u8) {
         self.server_mut(id).kill();
+    }
+
+    /// Takes everything from a server that has ended but its number.
+    pub fn wipe(&self, id: u8) {
+        let server = self.server(id);
+        fs::remove_dir_all(server.dir().join("data")).expect("remove the data folder");
+        make_data_folder(server, id);
     }
 
     /// Ends a server politely.
@@ -156,4 +161,11 @@ impl Ensemble {
         Connection::with_new_session(self.server(id).addr(), timeout_ms)
             .expect("the server accepts a session")
     }
+}
+
+/// The folder a server expects, with nothing but its number.
+fn make_data_folder(server: &Server, id: u8) {
+    let data = server.dir().join("data");
+    fs::create_dir(&data).expect("make the data folder");
+    fs::write(data.join("myid"), id.to_string()).expect("write myid");
 }

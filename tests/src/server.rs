@@ -191,6 +191,9 @@ impl Server {
     /// Stops the process where it stands: its sockets stay open, nothing answers.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        // Each thread stops when it is its turn.
+        let tasks = format!("/proc/{}/task", self.pid());
+        wait::until("all threads to stop", PATIENCE, || all_stopped(&tasks).then_some(()));
     }
 
     /// Lets a paused process go on.
@@ -282,6 +285,17 @@ impl Drop for Server {
             eprintln!("{subject:?} in {dir} said at last:\n{}", self.log_tail());
         }
     }
+}
+
+/// Whether the kernel says of all threads in a folder that they are stopped.
+fn all_stopped(tasks: &str) -> bool {
+    let tasks = fs::read_dir(tasks).expect("the process is there");
+    tasks.filter_map(Result::ok).all(|task| {
+        // One that has ended meanwhile does nothing either.
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // Its name, in brackets, may hold anything.
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+    })
 }
 
 /// The server binary beside the running test: `target/PROFILE/quorate-server`.

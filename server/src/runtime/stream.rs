@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use quorate_protocol::{Encode, Zxid};
+use tracing::info;
 
 use super::shared::Shared;
 use crate::{
@@ -106,24 +107,29 @@ impl Stream {
     }
 }
 
-/// The first packet, and what follows.
+/// The first packet, and what follows. What was planned from what the log once had is a snapshot
+/// when the log's beginning has been let go since.
 fn begin(shared: &Shared, plan: SyncPlan, out: &mut BytesMut) -> Result<State, StreamError> {
-    let mut say = |message| Packet::Zab(message).encode(out);
-    match plan {
-        SyncPlan::Diff { after } => {
-            say(Message::Diff { last: shared.streamable() });
-            Ok(State::Log { sent: after, reader: None })
+    let (message, sent) = match plan {
+        SyncPlan::Diff { after } => (Message::Diff { last: shared.streamable() }, after),
+        SyncPlan::Trunc { to } => (Message::Trunc { to }, to),
+        SyncPlan::Snap => return begin_snapshot(shared, out),
+    };
+    match shared.log_source.open(sent) {
+        Ok(reader) => {
+            Packet::Zab(message).encode(out);
+            Ok(State::Log { sent, reader: Some(reader) })
         }
-        SyncPlan::Trunc { to } => {
-            say(Message::Trunc { to });
-            Ok(State::Log { sent: to, reader: None })
-        }
-        SyncPlan::Snap => {
-            let tree = shared.checkpoints.load(shared.tree_seed)?;
-            let tree = tree.unwrap_or_else(|| Tree::new(shared.tree_seed));
-            let zxid = tree.last_zxid();
-            say(Message::Snap { zxid });
-            Ok(State::Snapshot(Box::new(SnapshotWriter::new(tree)), zxid))
-        }
+        Err(ReadError::Gone { .. }) => begin_snapshot(shared, out),
+        Err(error) => Err(error.into()),
     }
+}
+
+fn begin_snapshot(shared: &Shared, out: &mut BytesMut) -> Result<State, StreamError> {
+    let tree = shared.checkpoints.load(shared.tree_seed)?;
+    let tree = tree.unwrap_or_else(|| Tree::new(shared.tree_seed));
+    let zxid = tree.last_zxid();
+    info!(%zxid, "a learner gets a snapshot");
+    Packet::Zab(Message::Snap { zxid }).encode(out);
+    Ok(State::Snapshot(Box::new(SnapshotWriter::new(tree)), zxid))
 }

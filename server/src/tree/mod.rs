@@ -142,6 +142,11 @@ impl Tree {
         self.lenient = lenient;
     }
 
+    /// Whether the tree may not be exact; see [`Tree::set_lenient`].
+    pub fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
     /// The last transaction applied.
     pub fn last_zxid(&self) -> Zxid {
         self.last_zxid

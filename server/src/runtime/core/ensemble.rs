@@ -380,6 +380,7 @@ impl Core {
                 if let Duty::Leading(leading) = &mut self.duty {
                     leading.stream_began();
                 }
+                info!(link = link.0, ?plan, "bringing a learner up to date");
                 if let Some(to) = self.ensemble.as_ref().and_then(|all| all.links.get(&link)) {
                     shared.shell().synchronize(Stream::begin(to.clone(), plan, until));
                 }

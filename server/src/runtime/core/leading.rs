@@ -285,7 +285,7 @@ impl Core {
     /// Begins to lead: everything in the log is committed.
     pub(super) fn begin_leading(&mut self, shared: &Shared, wall_ms: i64, epoch: u32) {
         self.committed = self.outgoing.last_zxid();
-        self.apply_committed(shared);
+        self.apply_initial_history(shared);
         self.outgoing.begin_term();
         let tick_ms = shared.tick_ms();
         let now_ms = shared.clock.now_ms();

@@ -177,7 +177,7 @@ impl Core {
         link: LinkId,
         member: Member,
     ) {
-        self.apply_committed(shared);
+        self.apply_initial_history(shared);
         self.outgoing.begin_term();
         self.duty = Duty::Learning(Learning::new(link, member));
         if let Some(ensemble) = &mut self.ensemble {

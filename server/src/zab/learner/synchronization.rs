@@ -225,8 +225,10 @@ impl Link {
             ctx.history.log(zxid, txn, ctx.effects);
             return Some(true);
         }
-        // A joiner gets some twice: in the stream that brings it here, and live.
-        ctx.history.epochs().contains(zxid).then_some(false)
+        // A joiner gets some twice: in the stream that brings it here, and live. Compat: a
+        // ZooKeeper leader sends live also what its snapshot, begun later, holds already.
+        let epochs = ctx.history.epochs();
+        (zxid <= epochs.floor() || epochs.contains(zxid)).then_some(false)
     }
 
     /// Notes that a transaction is committed, if it is the next, or one of those that are here if

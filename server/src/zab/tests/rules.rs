@@ -73,6 +73,26 @@ fn zookeeper_1697_a_large_snapshot_outlives_every_limit() {
 }
 
 #[test]
+fn what_a_zookeeper_leaders_snapshot_holds_comes_live_as_well() {
+    let mut solo = Solo::new(&[z(4, 3)]);
+    solo.elect(3);
+    let (leader, link) = (ServerId(3), LinkId(9));
+    solo.tell(Input::Connected { leader, link });
+    solo.hears(9, Message::LeaderInfo { epoch: 5, features: Features::NONE });
+    solo.hears(9, Message::Snap { zxid: z(5, 9) });
+    solo.tell(Input::SnapshotReceived { link, zxid: z(5, 9) });
+    solo.tell(Input::SnapshotInstalled { zxid: z(5, 9) });
+    for counter in 7..=9 {
+        let zxid = z(5, counter);
+        assert!(solo.hears(9, Message::Proposal { zxid, txn: b"old" }).is_empty());
+        assert!(solo.hears(9, Message::Commit { zxid }).is_empty());
+    }
+    solo.hears(9, Message::Proposal { zxid: z(5, 10), txn: b"new" });
+    assert_eq!(solo.zab.history().last(), z(5, 10));
+    assert_eq!(solo.zab.leader(), Some(leader));
+}
+
+#[test]
 fn a_silent_leader_is_left() {
     let mut solo = Solo::new(&[z(4, 3)]);
     solo.elect(3);
