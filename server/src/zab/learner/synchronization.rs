@@ -83,7 +83,10 @@ impl Learner {
         if link.stage != Stage::Snapshot {
             return unexpected();
         }
-        if zxid < ctx.history.committed() && !self.needs_snapshot {
+        // What is below the floor is known by a snapshot alone, and that may have come from a leader
+        // that never got a quorum.
+        let (floor, committed) = (ctx.history.epochs().floor(), ctx.history.committed());
+        if (floor..committed).contains(&zxid) && !self.needs_snapshot {
             return Next::Leave("the leader's snapshot is older than what is committed here");
         }
         link.stage = Stage::Installing;

@@ -73,6 +73,23 @@ fn zookeeper_1697_a_large_snapshot_outlives_every_limit() {
 }
 
 #[test]
+fn a_snapshot_of_a_leader_without_a_quorum_gives_way_to_an_older_one() {
+    let mut solo = Solo::new(&[z(4, 3)]);
+    for (epoch, zxid) in [(5, z(4, 9)), (6, z(4, 5))] {
+        solo.elect(3);
+        let (leader, link) = (ServerId(3), LinkId(epoch.into()));
+        solo.tell(Input::Connected { leader, link });
+        solo.hears(epoch.into(), Message::LeaderInfo { epoch, features: Features::NONE });
+        solo.hears(epoch.into(), Message::Snap { zxid });
+        solo.tell(Input::SnapshotReceived { link, zxid });
+        solo.tell(Input::SnapshotInstalled { zxid });
+        assert_eq!(solo.zab.history().last(), zxid);
+        solo.tell(Input::Closed { link });
+        assert_eq!(solo.zab.leader(), None);
+    }
+}
+
+#[test]
 fn what_a_zookeeper_leaders_snapshot_holds_comes_live_as_well() {
     let mut solo = Solo::new(&[z(4, 3)]);
     solo.elect(3);
