@@ -122,7 +122,7 @@ impl Core {
         *shared.tree.write() = tree;
         (self.applied, self.committed, self.durable) = (zxid, zxid, zxid);
         shared.backlog.checkpointed(zxid);
-        shared.backlog.set_installing(false);
+        shared.shell().installed();
         info!(%zxid, "a snapshot from the leader is installed");
         zxid
     }
@@ -205,7 +205,7 @@ impl Core {
         let mut applied = 0_u64;
         let mut reader = match shared.log_source.open(self.applied) {
             Ok(reader) => reader,
-            Err(error) => shared.shell().halt(&format!("the log cannot be read again: {error}")),
+            Err(error) => shared.process.halt(&format!("the log cannot be read again: {error}")),
         };
         let mut teller = Teller::new(shared);
         let mut tree = shared.tree.write();
@@ -216,10 +216,10 @@ impl Core {
                     applied += 1;
                 }
                 Ok(None) => {
-                    shared.shell().halt(&format!("the log ends at {}, not at {upto}", self.applied))
+                    shared.process.halt(&format!("the log ends at {}, not at {upto}", self.applied))
                 }
                 Err(error) => {
-                    shared.shell().halt(&format!("the log cannot be read again: {error}"))
+                    shared.process.halt(&format!("the log cannot be read again: {error}"))
                 }
             }
         }

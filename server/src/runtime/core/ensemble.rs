@@ -314,6 +314,11 @@ impl Core {
         }
     }
 
+    /// What this server is in its ensemble; none for a server alone.
+    pub fn role(&self) -> Option<Role> {
+        self.ensemble.as_ref().map(|ensemble| ensemble.zab.role())
+    }
+
     /// What operators are shown.
     pub fn mode(&self, now_ms: i64) -> Option<Mode> {
         let ensemble = self.ensemble.as_ref()?;
@@ -410,7 +415,7 @@ impl Core {
                 }
             }
             Effect::Confirmed { ticket } => self.confirmed(shared, ticket),
-            Effect::Halt(why) => shared.shell().halt(why),
+            Effect::Halt(why) => shared.process.halt(why),
         }
     }
 

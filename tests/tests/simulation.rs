@@ -1,0 +1,88 @@
+//! Whole ensembles of the server itself on virtual time, network and disks; see
+//! `docs/simulation.md`.
+
+use std::{
+    env, fmt,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use quorate_tests::sim::{
+    coverage::Coverage,
+    node::Nodes,
+    plan::Plan,
+    run::{Failed, Passed, run},
+};
+
+/// How many seeds are run if nothing else is said.
+const SEEDS: u64 = 2000;
+/// Seeds that are run at a time.
+const THREADS: usize = 2;
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+fn run_seed(seed: u64, trace_lines: usize) -> Result<Passed, Failed> {
+    run(Plan::of(seed), Box::new(Nodes::new()), trace_lines)
+}
+
+/// Runs the seeds from `first` on; what has occurred in all of them.
+fn run_all(first: u64, count: u64) -> (Coverage, Vec<Failed>) {
+    let next = AtomicU64::new(first);
+    let (coverage, failed) = (Mutex::new(Coverage::default()), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= first + count {
+                return;
+            }
+            match run_seed(seed, 0) {
+                Ok(passed) => coverage.lock().unwrap().add(&passed.coverage),
+                Err(failure) => failed.lock().unwrap().push(failure),
+            }
+        }
+    };
+    thread::scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(work))));
+    (coverage.into_inner().unwrap(), failed.into_inner().unwrap())
+}
+
+#[test]
+fn seeds() {
+    let first = number("QUORATE_SIM_FIRST").unwrap_or(0);
+    let count = number("QUORATE_SIM_SEEDS").unwrap_or(SEEDS);
+    let (coverage, failed) = run_all(first, count);
+    println!("{count} seeds from {first}\n{coverage}");
+    assert!(failed.is_empty(), "{} of {count} seeds failed\n{}", failed.len(), List(&failed));
+}
+
+/// Runs one seed, to be looked at.
+#[test]
+fn replay() {
+    let Some(seed) = number("QUORATE_SIM_SEED") else { return };
+    let lines = number("QUORATE_SIM_TRACE").unwrap_or(0);
+    match run_seed(seed, usize::try_from(lines).expect("fits into memory")) {
+        Ok(passed) => println!("seed {seed} passes: {passed:?}"),
+        Err(failed) => panic!("{failed}"),
+    }
+}
+
+#[test]
+fn a_seed_runs_the_same_way_each_time() {
+    for seed in 0..20 {
+        let [first, second] = [0, 0].map(|lines| run_seed(seed, lines).map_err(|f| f.to_string()));
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+struct List<'a>(&'a [Failed]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|failed| writeln!(f, "{failed}"))
+    }
+}
