@@ -487,7 +487,7 @@ impl Core {
             }
         }
         let mut lost = std::mem::take(&mut self.pending_syncs).len();
-        for pending in self.forwarded.take() {
+        for (_, pending) in self.forwarded.take() {
             match pending {
                 Pending::Write { .. } => lost += 1,
                 Pending::Open { conn, timeout_ms, read_only, .. } => {

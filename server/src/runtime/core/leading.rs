@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use quorate_protocol::{Encode, Id, OpCode, SessionId, Zxid};
 use tracing::debug;
 
-use super::{Core, Duty, Waiting, forwarded::Pending, window::Window};
+use super::{ClientSync, Core, Duty, forwarded::Pending, window::Window};
 use crate::{
     admin::LeaderNumbers,
     net::End,
@@ -59,7 +59,7 @@ struct Sync {
 }
 
 enum SyncWaits {
-    Client(Waiting),
+    Client(ClientSync),
     Learner(LinkId),
 }
 
@@ -125,11 +125,11 @@ impl Leading {
     }
 
     /// Syncs of clients of this server that were not answered.
-    pub(super) fn take_syncs(&mut self) -> Vec<Waiting> {
+    pub(super) fn take_syncs(&mut self) -> Vec<ClientSync> {
         let syncs = std::mem::take(&mut self.syncs).into_iter();
         syncs
             .filter_map(|sync| match sync.waits {
-                SyncWaits::Client(waiting) => Some(waiting),
+                SyncWaits::Client(sync) => Some(sync),
                 SyncWaits::Learner(_) => None,
             })
             .collect()
@@ -224,9 +224,9 @@ impl Core {
     }
 
     /// A client of this server asks for a sync.
-    pub(super) fn add_client_sync(&mut self, shared: &Shared, waiting: Waiting) {
+    pub(super) fn add_client_sync(&mut self, shared: &Shared, sync: ClientSync) {
         let wall_ms = shared.clock.wall_ms();
-        self.add_sync(shared, wall_ms, SyncWaits::Client(waiting));
+        self.add_sync(shared, wall_ms, SyncWaits::Client(sync));
     }
 
     fn add_sync(&mut self, shared: &Shared, wall_ms: i64, waits: SyncWaits) {
@@ -261,9 +261,9 @@ impl Core {
             };
             let Some(sync) = leading.syncs.pop_front_if(is_ready) else { return };
             match sync.waits {
-                SyncWaits::Client(waiting) => {
+                SyncWaits::Client(sync) => {
                     let tree = shared.tree.read();
-                    self.finish_sync(shared, &tree, waiting);
+                    self.finish_sync(shared, &tree, sync.waiting);
                 }
                 SyncWaits::Learner(link) => {
                     self.send(link, |out| Packet::Synced.encode(out));
@@ -296,25 +296,32 @@ impl Core {
             self.sessions.open(session, timeout_ms, now_ms);
         }
         self.duty = Duty::Leading(Leading::new(self.outgoing.last_zxid(), now_ms));
-        self.take_up_pending(shared, &tree, wall_ms);
         drop(tree);
-        self.take_up_syncs(shared);
+        let mut syncs = self.take_pending_syncs();
+        for (number, pending) in self.forwarded.take() {
+            while let Some(sync) = syncs.pop_front_if(|sync| sync.number < number) {
+                self.add_client_sync(shared, sync);
+            }
+            let tree = shared.tree.read();
+            self.take_up(shared, &tree, wall_ms, pending);
+        }
+        for sync in syncs {
+            self.add_client_sync(shared, sync);
+        }
         self.admit_early(shared, wall_ms);
     }
 
-    /// Prepares what clients of this server had asked for before it led.
-    fn take_up_pending(&mut self, shared: &Shared, tree: &Tree, wall_ms: i64) {
-        for pending in self.forwarded.take() {
-            match pending {
-                Pending::Write { conn, request, arrival } => {
-                    let waits = Waits::Reply(conn);
-                    self.prepare_in_place(shared, tree, wall_ms, &request, waits, arrival);
-                }
-                Pending::Open { conn, request, timeout_ms, read_only } => {
-                    let waits = Waits::Session { conn, timeout_ms, read_only };
-                    let arrival = Arrival::at(shared.clock.now_us());
-                    self.prepare(shared, tree, wall_ms, &request, waits, arrival);
-                }
+    /// Prepares what a client of this server had asked for before it led.
+    fn take_up(&mut self, shared: &Shared, tree: &Tree, wall_ms: i64, pending: Pending) {
+        match pending {
+            Pending::Write { conn, request, arrival } => {
+                let waits = Waits::Reply(conn);
+                self.prepare_in_place(shared, tree, wall_ms, &request, waits, arrival);
+            }
+            Pending::Open { conn, request, timeout_ms, read_only } => {
+                let waits = Waits::Session { conn, timeout_ms, read_only };
+                let arrival = Arrival::at(shared.clock.now_us());
+                self.prepare(shared, tree, wall_ms, &request, waits, arrival);
             }
         }
     }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::BytesMut;
 use quorate_protocol::{Encode, SessionId, Zxid};
 
-use super::{Core, Duty, Waiting, clients::refuse_session, forwarded::Pending};
+use super::{
+    ClientSync, Core, Duty, clients::refuse_session, ensemble::Ensemble, forwarded::Pending,
+};
 use crate::{
     peer::packet::{self, Packet},
     request::Request,
@@ -23,9 +25,9 @@ pub(super) struct Learning {
     pub(super) link: LinkId,
     member: Member,
     /// Syncs that the leader was asked for; it answers them in order.
-    syncs_asked: VecDeque<Waiting>,
+    syncs_asked: VecDeque<ClientSync>,
     /// Syncs that it has answered, and up to where everything must be applied first.
-    syncs_answered: VecDeque<(Zxid, Waiting)>,
+    syncs_answered: VecDeque<(Zxid, ClientSync)>,
     /// Clients that came with their sessions, until the leader says whether those are valid.
     revalidating: BTreeMap<SessionId, VecDeque<Reopening>>,
     /// Sessions heard of since the leader was told last, with their timeouts.
@@ -65,11 +67,19 @@ impl Learning {
         }
     }
 
+    /// Asks the leader for a sync.
+    fn ask(&mut self, ensemble: &mut Ensemble, sync: ClientSync) {
+        if let Behind::Read(request) = &sync.waiting.item {
+            ensemble.send(self.link, |out| put_request(out, request));
+        }
+        self.syncs_asked.push_back(sync);
+    }
+
     /// Takes what is not answered, in order: syncs, and clients with their sessions.
-    pub(super) fn take_unanswered(&mut self) -> (Vec<Waiting>, Vec<Reopening>) {
+    pub(super) fn take_unanswered(&mut self) -> (Vec<ClientSync>, Vec<Reopening>) {
         let answered = std::mem::take(&mut self.syncs_answered);
         let asked = std::mem::take(&mut self.syncs_asked);
-        let syncs = answered.into_iter().map(|(_, waiting)| waiting).chain(asked).collect();
+        let syncs = answered.into_iter().map(|(_, sync)| sync).chain(asked).collect();
         let revalidating = std::mem::take(&mut self.revalidating);
         (syncs, revalidating.into_values().flatten().collect())
     }
@@ -86,21 +96,13 @@ impl Core {
     }
 
     /// Asks the leader for a sync; kept until there is one.
-    pub(super) fn ask_for_sync(&mut self, shared: &Shared, waiting: Waiting) {
-        match &mut self.duty {
-            Duty::Leading(leading) if !leading.is_draining() => {
-                self.add_client_sync(shared, waiting);
+    pub(super) fn ask_for_sync(&mut self, shared: &Shared, sync: ClientSync) {
+        match (&mut self.duty, &mut self.ensemble) {
+            (Duty::Leading(leading), _) if !leading.is_draining() => {
+                self.add_client_sync(shared, sync);
             }
-            Duty::Learning(learning) => {
-                let link = learning.link;
-                if let Behind::Read(request) = &waiting.item
-                    && let Some(ensemble) = &mut self.ensemble
-                {
-                    ensemble.send(link, |out| put_request(out, request));
-                }
-                learning.syncs_asked.push_back(waiting);
-            }
-            _ => self.pending_syncs.push(waiting),
+            (Duty::Learning(learning), Some(ensemble)) => learning.ask(ensemble, sync),
+            _ => self.pending_syncs.push(sync),
         }
     }
 
@@ -120,8 +122,8 @@ impl Core {
         let Duty::Learning(learning) = &mut self.duty else { return };
         match packet {
             Packet::Synced => {
-                if let Some(waiting) = learning.syncs_asked.pop_front() {
-                    learning.syncs_answered.push_back((self.committed, waiting));
+                if let Some(sync) = learning.syncs_asked.pop_front() {
+                    learning.syncs_answered.push_back((self.committed, sync));
                     self.answer_learner_syncs(shared);
                 }
             }
@@ -152,13 +154,13 @@ impl Core {
         loop {
             let applied = self.applied;
             let Duty::Learning(learning) = &mut self.duty else { return };
-            let Some((_, waiting)) =
+            let Some((_, sync)) =
                 learning.syncs_answered.pop_front_if(|(upto, _)| *upto <= applied)
             else {
                 return;
             };
             let tree = shared.tree.read();
-            self.finish_sync(shared, &tree, waiting);
+            self.finish_sync(shared, &tree, sync.waiting);
         }
     }
 
@@ -179,21 +181,26 @@ impl Core {
     ) {
         self.apply_committed(shared);
         self.outgoing.begin_term();
-        self.duty = Duty::Learning(Learning::new(link, member));
+        let mut learning = Learning::new(link, member);
+        let mut syncs = self.take_pending_syncs();
         if let Some(ensemble) = &mut self.ensemble {
-            for pending in self.forwarded.in_order() {
+            for (number, pending) in self.forwarded.in_order() {
+                while let Some(sync) = syncs.pop_front_if(|sync| sync.number < *number) {
+                    learning.ask(ensemble, sync);
+                }
                 ensemble.send(link, |out| put_request(out, pending.request()));
             }
+            syncs.into_iter().for_each(|sync| learning.ask(ensemble, sync));
         }
-        self.take_up_syncs(shared);
+        self.duty = Duty::Learning(learning);
         self.admit_early(shared, wall_ms);
     }
 
-    /// Asks for the syncs that were not answered before.
-    pub(super) fn take_up_syncs(&mut self, shared: &Shared) {
-        for waiting in std::mem::take(&mut self.pending_syncs) {
-            self.ask_for_sync(shared, waiting);
-        }
+    /// The syncs that were not answered before, in the order in which clients asked.
+    pub(super) fn take_pending_syncs(&mut self) -> VecDeque<ClientSync> {
+        let mut syncs = std::mem::take(&mut self.pending_syncs);
+        syncs.sort_unstable_by_key(|sync| sync.number);
+        syncs.into()
     }
 
     /// Keeps what was asked of a leader for the next one.

@@ -50,7 +50,7 @@ impl Observer {
             floor,
             applied,
             digest,
-            accepted_epoch: promises.accepted_epoch,
+            accepted_epoch: accepted(&promises),
             current_epoch: promises.current_epoch,
         };
         let (reports, role) = (Vec::new(), Role::Looking);
@@ -89,7 +89,7 @@ impl Observer {
         }
         let promises = shared.pipeline.with_log(|log| log.promises().clone());
         if promises != self.promises {
-            let (accepted_epoch, current_epoch) = (promises.accepted_epoch, promises.current_epoch);
+            let (accepted_epoch, current_epoch) = (accepted(&promises), promises.current_epoch);
             self.reports.push(Report::Promised { accepted_epoch, current_epoch });
             self.promises = promises;
         }
@@ -126,6 +126,12 @@ impl Observer {
     fn has_installed(&self) -> bool {
         self.reports.iter().any(|report| matches!(report, Report::Installed { .. }))
     }
+}
+
+/// Who has joined an epoch has promised to follow it, though there may be no record of that: a
+/// server without a vote that counts promises nothing else. So it is read at the next start, too.
+fn accepted(promises: &Promises) -> u32 {
+    promises.accepted_epoch.max(promises.current_epoch)
 }
 
 /// Whether the server leads.

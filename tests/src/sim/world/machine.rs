@@ -107,6 +107,12 @@ impl Machine {
         }
     }
 
+    /// Whether the disk holds what it should, as far as anybody but its server can know: damage may
+    /// not have been found yet.
+    pub fn is_whole(&self) -> bool {
+        self.health == Health::Good && !self.disk.was_damaged()
+    }
+
     /// Whether a process runs and does not stand still.
     pub fn is_running(&self) -> bool {
         self.process.is_some() && self.deferred.is_none()
