@@ -146,22 +146,26 @@ impl Stream {
 
 /// The first packet, and what follows.
 fn begin(shared: &Shared, plan: SyncPlan, out: &mut BytesMut) -> Result<State, StreamError> {
-    let mut say = |message| Packet::Zab(message).encode(out);
-    match plan {
-        SyncPlan::Diff { after } => {
-            say(Message::Diff { last: shared.streamable() });
-            Ok(State::Log { sent: after, reader: None })
+    let (sent, message) = match plan {
+        SyncPlan::Diff { after } => (after, Message::Diff { last: shared.streamable() }),
+        SyncPlan::Trunc { to } => (to, Message::Trunc { to }),
+        SyncPlan::Snap => return begin_snapshot(shared, out),
+    };
+    match shared.log_source.open(sent) {
+        Ok(reader) => {
+            Packet::Zab(message).encode(out);
+            Ok(State::Log { sent, reader: Some(reader) })
         }
-        SyncPlan::Trunc { to } => {
-            say(Message::Trunc { to });
-            Ok(State::Log { sent: to, reader: None })
-        }
-        SyncPlan::Snap => {
-            let tree = shared.checkpoints.load(shared.tree_seed)?;
-            let tree = tree.unwrap_or_else(|| Tree::new(shared.tree_seed));
-            let zxid = tree.last_zxid();
-            say(Message::Snap { zxid });
-            Ok(State::Snapshot(Box::new(SnapshotWriter::new(tree)), zxid))
-        }
+        // It has been let go since a checkpoint holds it, which whoever plans does not follow.
+        Err(ReadError::Gone { .. }) => begin_snapshot(shared, out),
+        Err(error) => Err(error.into()),
     }
+}
+
+fn begin_snapshot(shared: &Shared, out: &mut BytesMut) -> Result<State, StreamError> {
+    let tree = shared.checkpoints.load(shared.tree_seed)?;
+    let tree = tree.unwrap_or_else(|| Tree::new(shared.tree_seed));
+    let zxid = tree.last_zxid();
+    Packet::Zab(Message::Snap { zxid }).encode(out);
+    Ok(State::Snapshot(Box::new(SnapshotWriter::new(tree)), zxid))
 }
