@@ -29,8 +29,10 @@ pub(super) struct Leading {
     /// The server each session was last heard of by; sessions not heard of yet are missing, and
     /// belong to whoever asks first. Never iterated.
     owners: HashMap<SessionId, Owner, FixedState>,
-    /// Syncs that wait for the proof that this server leads.
+    /// Syncs that wait for the proof that this server leads, and for this server.
     syncs: VecDeque<Sync>,
+    /// Those of learners wait for the proof alone.
+    learners_syncs: VecDeque<(u64, LinkId)>,
     /// The number of the last of them.
     last_ticket: u64,
     /// It led when this one was asked for, or later.
@@ -51,16 +53,12 @@ enum Owner {
     Learner(LinkId),
 }
 
+/// A `sync` of a client of this server.
 struct Sync {
     ticket: u64,
     /// What was committed when it came: everything that was acknowledged to anybody.
     behind: Zxid,
-    waits: SyncWaits,
-}
-
-enum SyncWaits {
-    Client(ClientSync),
-    Learner(LinkId),
+    sync: ClientSync,
 }
 
 impl Leading {
@@ -71,6 +69,7 @@ impl Leading {
             window: Window::new(last),
             owners: HashMap::default(),
             syncs: VecDeque::new(),
+            learners_syncs: VecDeque::new(),
             last_ticket: 0,
             confirmed: 0,
             streams: 0,
@@ -81,7 +80,8 @@ impl Leading {
 
     /// Adds what is known here.
     pub(super) fn numbers(&self, numbers: LeaderNumbers) -> LeaderNumbers {
-        LeaderNumbers { pending_syncs: self.syncs.len(), ..numbers }
+        let pending_syncs = self.syncs.len() + self.learners_syncs.len();
+        LeaderNumbers { pending_syncs, ..numbers }
     }
 
     /// Where a sync is to be answered before anything further is applied.
@@ -126,13 +126,7 @@ impl Leading {
 
     /// Syncs of clients of this server that were not answered.
     pub(super) fn take_syncs(&mut self) -> Vec<ClientSync> {
-        let syncs = std::mem::take(&mut self.syncs).into_iter();
-        syncs
-            .filter_map(|sync| match sync.waits {
-                SyncWaits::Client(sync) => Some(sync),
-                SyncWaits::Learner(_) => None,
-            })
-            .collect()
+        std::mem::take(&mut self.syncs).into_iter().map(|sync| sync.sync).collect()
     }
 
     fn identities(&mut self, ids: Ids<'_>) -> Arc<[Id]> {
@@ -161,7 +155,9 @@ impl Core {
         }
         match packet {
             Packet::Request { op: OpCode::Sync, .. } => {
-                self.add_sync(shared, wall_ms, SyncWaits::Learner(link));
+                self.add_sync(shared, wall_ms, |leading, ticket, _| {
+                    leading.learners_syncs.push_back((ticket, link));
+                });
             }
             Packet::Request { session, cxid, op, body, ids } => {
                 let auth = leading.identities(*ids);
@@ -226,17 +222,25 @@ impl Core {
     /// A client of this server asks for a sync.
     pub(super) fn add_client_sync(&mut self, shared: &Shared, sync: ClientSync) {
         let wall_ms = shared.clock.wall_ms();
-        self.add_sync(shared, wall_ms, SyncWaits::Client(sync));
+        self.add_sync(shared, wall_ms, |leading, ticket, behind| {
+            leading.syncs.push_back(Sync { ticket, behind, sync });
+        });
     }
 
-    fn add_sync(&mut self, shared: &Shared, wall_ms: i64, waits: SyncWaits) {
+    /// Asks for the proof that this server leads, for a sync that is behind what is committed.
+    fn add_sync(
+        &mut self,
+        shared: &Shared,
+        wall_ms: i64,
+        add: impl FnOnce(&mut Leading, u64, Zxid),
+    ) {
         // What was prepared in this step comes before it.
         self.propose(shared);
         let behind = self.committed;
         let Duty::Leading(leading) = &mut self.duty else { return };
         leading.last_ticket += 1;
         let ticket = leading.last_ticket;
-        leading.syncs.push_back(Sync { ticket, behind, waits });
+        add(leading, ticket, behind);
         self.zab(shared, wall_ms, zab::Input::Confirm { ticket });
     }
 
@@ -249,26 +253,24 @@ impl Core {
     }
 
     /// Answers the syncs that need not wait any more, in their order. A learner has been sent
-    /// everything that was committed when it asked.
+    /// everything that was committed when it asked, and is answered before what is committed next:
+    /// whatever this server lacks itself, it does not wait for that.
     pub(super) fn answer_syncs(&mut self, shared: &Shared) {
+        loop {
+            let Duty::Leading(leading) = &mut self.duty else { return };
+            let confirmed = leading.confirmed;
+            let is_proved = |(ticket, _): &mut (u64, LinkId)| *ticket <= confirmed;
+            let Some((_, link)) = leading.learners_syncs.pop_front_if(is_proved) else { break };
+            self.send(link, |out| Packet::Synced.encode(out));
+        }
         loop {
             let applied = self.applied;
             let Duty::Leading(leading) = &mut self.duty else { return };
             let confirmed = leading.confirmed;
-            let is_ready = |sync: &mut Sync| {
-                sync.ticket <= confirmed
-                    && (matches!(sync.waits, SyncWaits::Learner(_)) || sync.behind <= applied)
-            };
-            let Some(sync) = leading.syncs.pop_front_if(is_ready) else { return };
-            match sync.waits {
-                SyncWaits::Client(sync) => {
-                    let tree = shared.tree.read();
-                    self.finish_sync(shared, &tree, sync.waiting);
-                }
-                SyncWaits::Learner(link) => {
-                    self.send(link, |out| Packet::Synced.encode(out));
-                }
-            }
+            let is_ready = |sync: &mut Sync| sync.ticket <= confirmed && sync.behind <= applied;
+            let Some(Sync { sync, .. }) = leading.syncs.pop_front_if(is_ready) else { return };
+            let tree = shared.tree.read();
+            self.finish_sync(shared, &tree, sync.waiting);
         }
     }
 

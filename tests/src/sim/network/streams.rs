@@ -73,6 +73,8 @@ struct Stream {
     ends: [End; 2],
     /// By the end they lead to.
     pipes: [Pipe; 2],
+    /// It was cut: what is sent from now on gets nowhere.
+    is_cut: bool,
 }
 
 /// All connections.
@@ -110,7 +112,7 @@ impl Streams {
         let dialer = End { host: from, boot: paths.boot(from), is_open: true };
         let acceptor = End { host: to, boot: 0, is_open: false };
         let (ends, pipes) = ([dialer, acceptor], Default::default());
-        self.all.insert(id, Stream { port, ends, pipes });
+        self.all.insert(id, Stream { port, ends, pipes, is_cut: false });
         self.put(paths, now, id, 1, Piece::Request);
         id
     }
@@ -165,6 +167,9 @@ impl Streams {
             if told {
                 self.put(paths, now, id, to, Piece::Reset);
             }
+        }
+        if let Some(stream) = self.all.get_mut(&id) {
+            stream.is_cut = true;
         }
     }
 
@@ -297,7 +302,7 @@ impl Streams {
     }
 
     fn put(&mut self, paths: &mut Paths, now: Micros, id: StreamId, to: usize, piece: Piece) {
-        let Some(stream) = self.all.get_mut(&id) else { return };
+        let Some(stream) = self.all.get_mut(&id).filter(|stream| !stream.is_cut) else { return };
         let (from, host) = (stream.ends[1 - to].host, stream.ends[to].host);
         let size = if let Piece::Data(bytes) = &piece { bytes.len() } else { 0 };
         let pipe = &mut stream.pipes[to];
