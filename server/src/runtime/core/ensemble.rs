@@ -305,7 +305,13 @@ impl Core {
     }
 
     /// Tells the state machines what happened and does what they say.
+    ///
+    /// What was prepared is said before anything else: it is on its way into the log, and this
+    /// server may not lead any more afterwards.
     pub(super) fn zab(&mut self, shared: &Shared, wall_ms: i64, input: zab::Input<'_>) {
+        if !matches!(input, zab::Input::Proposed { .. }) {
+            self.propose(shared);
+        }
         let Some(ensemble) = &mut self.ensemble else { return };
         let mut effects = Vec::new();
         ensemble.zab.step(shared.clock.now_ms(), input, &mut effects);
