@@ -22,6 +22,39 @@ const SEEDS: u64 = 2000;
 /// Seeds that are run at a time.
 const THREADS: usize = 2;
 
+/// What has to occur in that many seeds, or they have lost their teeth.
+const OCCURS: &[&str] = &[
+    "client ends its session",
+    "client moves with its session",
+    "client vanishes",
+    "compare and set failed",
+    "core has a leader",
+    "disk failed at a start",
+    "ephemeral created",
+    "event NodeChildrenChanged",
+    "event NodeCreated",
+    "event NodeDataChanged",
+    "event NodeDeleted",
+    "event of what was missed",
+    "leader established",
+    "learner synchronized",
+    "log truncated",
+    "multi",
+    "multi failed",
+    "no room for a start",
+    "process ended by itself",
+    "process started",
+    "replaced disk filled again",
+    "sequential created",
+    "server looking",
+    "session refused",
+    "session resumed",
+    "snapshot installed",
+    "start refused",
+    "sync",
+    "watches set again",
+];
+
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
@@ -58,6 +91,10 @@ fn seeds() {
     let (coverage, failed) = run_all(first, count);
     println!("{count} seeds from {first}\n{coverage}");
     assert!(failed.is_empty(), "{} of {count} seeds failed\n{}", failed.len(), List(&failed));
+    if count >= SEEDS {
+        let never = OCCURS.iter().filter(|what| coverage.of(what) == 0).collect::<Vec<_>>();
+        assert!(never.is_empty(), "{never:?} have not occurred:\n{coverage}");
+    }
 }
 
 /// Runs one seed, to be looked at.

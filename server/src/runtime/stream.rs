@@ -61,6 +61,17 @@ enum StreamError {
     Checkpoint(#[from] CheckpointError),
 }
 
+impl StreamError {
+    /// Whether durable data is gone: to go on would be to vouch for it, and to send the same
+    /// learner away again and again.
+    fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Log(ReadError::Corruption(_)) | Self::Checkpoint(CheckpointError::Damaged { .. })
+        )
+    }
+}
+
 impl Stream {
     pub(super) fn begin(link: Arc<Link>, plan: SyncPlan, until: Zxid) -> Self {
         Self::new(link, State::Planned(plan), until)
@@ -96,6 +107,10 @@ impl Stream {
             Ok(Progress::More) => {
                 debug!(link = self.link.id.0, "the link of a stream has ended");
                 false
+            }
+            Err(error) if error.is_damage() => {
+                let why = format!("what this server vouches for is not on its disk: {error}");
+                shared.process.halt(&why)
             }
             Err(error) => {
                 let link = self.link.id.0;
