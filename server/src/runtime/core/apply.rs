@@ -133,11 +133,7 @@ impl Core {
         let upto = self.committed.min(self.durable);
         shared.set_streamable(upto);
         while self.applied < upto {
-            let next_sync = match &self.duty {
-                Duty::Leading(leading) => leading.next_sync(),
-                Duty::Learning(learning) => learning.next_sync(),
-                Duty::Alone | Duty::Looking { .. } => None,
-            };
+            let next_sync = self.proved_syncs.front().map(|(upto, _)| *upto);
             let stop = next_sync.filter(|at| *at > self.applied && *at < upto);
             self.apply_up_to(shared, stop.unwrap_or(upto));
             self.after_apply(shared);

@@ -492,7 +492,8 @@ impl Core {
                 conn.outbox.end(End::Now);
             }
         }
-        let mut lost = std::mem::take(&mut self.pending_syncs).len();
+        let proved = std::mem::take(&mut self.proved_syncs).len();
+        let mut lost = proved + std::mem::take(&mut self.pending_syncs).len();
         for (_, pending) in self.forwarded.take() {
             match pending {
                 Pending::Write { .. } => lost += 1,
@@ -526,14 +527,10 @@ impl Core {
 
     /// What is due whenever something was applied.
     pub(super) fn after_apply(&mut self, shared: &Shared) {
-        match &mut self.duty {
-            Duty::Leading(leading) => {
-                leading.prune(self.applied);
-                self.answer_syncs(shared);
-            }
-            Duty::Learning(_) => self.answer_learner_syncs(shared),
-            Duty::Alone | Duty::Looking { .. } => {}
+        if let Duty::Leading(leading) = &mut self.duty {
+            leading.prune(self.applied);
         }
+        self.answer_syncs(shared);
     }
 }
 

@@ -29,14 +29,12 @@ pub(super) struct Leading {
     /// The server each session was last heard of by; sessions not heard of yet are missing, and
     /// belong to whoever asks first. Never iterated.
     owners: HashMap<SessionId, Owner, FixedState>,
-    /// Syncs that wait for the proof that this server leads, and for this server.
+    /// Syncs of this server's clients that wait for the proof that it leads.
     syncs: VecDeque<Sync>,
-    /// Those of learners wait for the proof alone.
+    /// Those of learners.
     learners_syncs: VecDeque<(u64, LinkId)>,
     /// The number of the last of them.
     last_ticket: u64,
-    /// It led when this one was asked for, or later.
-    confirmed: u64,
     /// Streams to learners that have not caught up.
     streams: usize,
     /// No new proposals are made.
@@ -71,7 +69,6 @@ impl Leading {
             syncs: VecDeque::new(),
             learners_syncs: VecDeque::new(),
             last_ticket: 0,
-            confirmed: 0,
             streams: 0,
             draining: false,
             ids: (Bytes::new(), Arc::from([])),
@@ -82,11 +79,6 @@ impl Leading {
     pub(super) fn numbers(&self, numbers: LeaderNumbers) -> LeaderNumbers {
         let pending_syncs = self.syncs.len() + self.learners_syncs.len();
         LeaderNumbers { pending_syncs, ..numbers }
-    }
-
-    /// Where a sync is to be answered before anything further is applied.
-    pub(super) fn next_sync(&self) -> Option<Zxid> {
-        self.syncs.front().filter(|sync| sync.ticket <= self.confirmed).map(|sync| sync.behind)
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -234,8 +226,6 @@ impl Core {
         wall_ms: i64,
         add: impl FnOnce(&mut Leading, u64, Zxid),
     ) {
-        // What was prepared in this step comes before it.
-        self.propose(shared);
         let behind = self.committed;
         let Duty::Leading(leading) = &mut self.duty else { return };
         leading.last_ticket += 1;
@@ -244,34 +234,21 @@ impl Core {
         self.zab(shared, wall_ms, zab::Input::Confirm { ticket });
     }
 
-    /// This server led when this ticket was asked for, or later.
+    /// This server led when this ticket was asked for, or later. A learner has been sent everything
+    /// that was committed when it asked, and is answered before what is committed next.
     pub(super) fn confirmed(&mut self, shared: &Shared, ticket: u64) {
-        if let Duty::Leading(leading) = &mut self.duty {
-            leading.confirmed = leading.confirmed.max(ticket);
-            self.answer_syncs(shared);
-        }
-    }
-
-    /// Answers the syncs that need not wait any more, in their order. A learner has been sent
-    /// everything that was committed when it asked, and is answered before what is committed next:
-    /// whatever this server lacks itself, it does not wait for that.
-    pub(super) fn answer_syncs(&mut self, shared: &Shared) {
-        loop {
-            let Duty::Leading(leading) = &mut self.duty else { return };
-            let confirmed = leading.confirmed;
-            let is_proved = |(ticket, _): &mut (u64, LinkId)| *ticket <= confirmed;
-            let Some((_, link)) = leading.learners_syncs.pop_front_if(is_proved) else { break };
+        while let Duty::Leading(leading) = &mut self.duty
+            && let Some((_, link)) =
+                leading.learners_syncs.pop_front_if(|(asked, _)| *asked <= ticket)
+        {
             self.send(link, |out| Packet::Synced.encode(out));
         }
-        loop {
-            let applied = self.applied;
-            let Duty::Leading(leading) = &mut self.duty else { return };
-            let confirmed = leading.confirmed;
-            let is_ready = |sync: &mut Sync| sync.ticket <= confirmed && sync.behind <= applied;
-            let Some(Sync { sync, .. }) = leading.syncs.pop_front_if(is_ready) else { return };
-            let tree = shared.tree.read();
-            self.finish_sync(shared, &tree, sync.waiting);
+        if let Duty::Leading(leading) = &mut self.duty {
+            while let Some(sync) = leading.syncs.pop_front_if(|sync| sync.ticket <= ticket) {
+                self.proved_syncs.push_back((sync.behind, sync.sync));
+            }
         }
+        self.answer_syncs(shared);
     }
 
     /// Has what was prepared proposed to the learners.

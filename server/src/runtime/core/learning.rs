@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::BytesMut;
-use quorate_protocol::{Encode, SessionId, Zxid};
+use quorate_protocol::{Encode, SessionId};
 
 use super::{
     ClientSync, Core, Duty, clients::refuse_session, ensemble::Ensemble, forwarded::Pending,
@@ -26,8 +26,6 @@ pub(super) struct Learning {
     member: Member,
     /// Syncs that the leader was asked for; it answers them in order.
     syncs_asked: VecDeque<ClientSync>,
-    /// Syncs that it has answered, and up to where everything must be applied first.
-    syncs_answered: VecDeque<(Zxid, ClientSync)>,
     /// Clients that came with their sessions, until the leader says whether those are valid.
     revalidating: BTreeMap<SessionId, VecDeque<Reopening>>,
     /// Sessions heard of since the leader was told last, with their timeouts.
@@ -40,7 +38,6 @@ impl Learning {
             link,
             member,
             syncs_asked: VecDeque::new(),
-            syncs_answered: VecDeque::new(),
             revalidating: BTreeMap::new(),
             touched: BTreeMap::new(),
         }
@@ -51,11 +48,6 @@ impl Learning {
             Member::Participant => SharedDuty::Following,
             Member::Observer => SharedDuty::Observing,
         }
-    }
-
-    /// Where a sync is to be answered before anything further is applied.
-    pub(super) fn next_sync(&self) -> Option<Zxid> {
-        self.syncs_answered.front().map(|(upto, _)| *upto)
     }
 
     /// Notes which sessions were heard of, for the leader.
@@ -77,9 +69,7 @@ impl Learning {
 
     /// Takes what is not answered, in order: syncs, and clients with their sessions.
     pub(super) fn take_unanswered(&mut self) -> (Vec<ClientSync>, Vec<Reopening>) {
-        let answered = std::mem::take(&mut self.syncs_answered);
-        let asked = std::mem::take(&mut self.syncs_asked);
-        let syncs = answered.into_iter().map(|(_, sync)| sync).chain(asked).collect();
+        let syncs = std::mem::take(&mut self.syncs_asked).into();
         let revalidating = std::mem::take(&mut self.revalidating);
         (syncs, revalidating.into_values().flatten().collect())
     }
@@ -123,8 +113,8 @@ impl Core {
         match packet {
             Packet::Synced => {
                 if let Some(sync) = learning.syncs_asked.pop_front() {
-                    learning.syncs_answered.push_back((self.committed, sync));
-                    self.answer_learner_syncs(shared);
+                    self.proved_syncs.push_back((self.committed, sync));
+                    self.answer_syncs(shared);
                 }
             }
             Packet::Revalidated { session, valid } => {
@@ -149,16 +139,10 @@ impl Core {
         }
     }
 
-    /// Answers the syncs that the leader has answered, as far as that is applied here.
-    pub(super) fn answer_learner_syncs(&mut self, shared: &Shared) {
-        loop {
-            let applied = self.applied;
-            let Duty::Learning(learning) = &mut self.duty else { return };
-            let Some((_, sync)) =
-                learning.syncs_answered.pop_front_if(|(upto, _)| *upto <= applied)
-            else {
-                return;
-            };
+    /// Answers the syncs that a leader has answered, as far as that is applied here.
+    pub(super) fn answer_syncs(&mut self, shared: &Shared) {
+        let applied = self.applied;
+        while let Some((_, sync)) = self.proved_syncs.pop_front_if(|(upto, _)| *upto <= applied) {
             let tree = shared.tree.read();
             self.finish_sync(shared, &tree, sync.waiting);
         }

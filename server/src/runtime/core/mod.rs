@@ -79,6 +79,9 @@ pub struct Core {
     forwarded: Forwarded,
     /// Syncs that wait for the next leader.
     pending_syncs: Vec<ClientSync>,
+    /// Syncs that a leader has answered, and up to where everything must be applied first; also
+    /// while the leader changes, for what it had committed behind them may come to be applied.
+    proved_syncs: VecDeque<(Zxid, ClientSync)>,
     /// Clients that came while there was no leader.
     early: Vec<Input>,
     /// Connections to be told of what is in their outboxes.
@@ -159,6 +162,7 @@ impl Core {
             ensemble,
             forwarded: Forwarded::default(),
             pending_syncs: Vec::new(),
+            proved_syncs: VecDeque::new(),
             early: Vec::new(),
             to_wake: Vec::new(),
             released: Vec::new(),
