@@ -58,11 +58,14 @@ impl Observer {
     }
 
     /// Notes what a batch is going to do to the log.
-    pub(super) fn foresee(&self, batch: &LoggedBatch) -> Foreseen {
+    pub(super) fn foresee(&mut self, batch: &LoggedBatch) -> Foreseen {
         let change = batch.before.as_ref().map(|change| match change {
             LogChange::Truncate(to) => Report::Truncated { to: *to },
             LogChange::BeginAnew { tree, .. } => Report::Installed { zxid: tree.last_zxid() },
         });
+        if let Some(Report::Truncated { to: zxid } | Report::Installed { zxid }) = change {
+            self.reports.push(Report::Cutting { to: zxid });
+        }
         let transactions = batch.log.transactions().map(|(zxid, txn)| (zxid, txn.to_vec()));
         Foreseen { change, transactions: transactions.collect() }
     }

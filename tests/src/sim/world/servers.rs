@@ -264,6 +264,7 @@ impl World {
             Report::Logged { zxid, txn } => {
                 self.see(&Seen::Logged { server, entry: Entry::of(zxid, &txn) })
             }
+            Report::Cutting { to } => self.see(&Seen::Cutting { server, to }),
             Report::Truncated { to } => {
                 self.coverage.count("log truncated");
                 self.see(&Seen::Truncated { server, to })

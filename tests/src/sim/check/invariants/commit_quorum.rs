@@ -20,6 +20,9 @@ impl Invariant for CommitQuorum {
     fn check(&mut self, ledger: &Ledger, seen: &Seen) -> Result<(), String> {
         match seen {
             Seen::Started { server, log, .. } => {
+                for servers in self.durable_at.values_mut() {
+                    servers.remove(server);
+                }
                 for entry in log {
                     self.durable_at.entry(entry.zxid).or_default().insert(*server);
                 }
