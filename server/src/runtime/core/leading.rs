@@ -56,7 +56,7 @@ struct Sync {
     ticket: u64,
     /// What was committed when it came: everything that was acknowledged to anybody.
     behind: Zxid,
-    sync: ClientSync,
+    asked: ClientSync,
 }
 
 impl Leading {
@@ -118,7 +118,7 @@ impl Leading {
 
     /// Syncs of clients of this server that were not answered.
     pub(super) fn take_syncs(&mut self) -> Vec<ClientSync> {
-        std::mem::take(&mut self.syncs).into_iter().map(|sync| sync.sync).collect()
+        std::mem::take(&mut self.syncs).into_iter().map(|sync| sync.asked).collect()
     }
 
     fn identities(&mut self, ids: Ids<'_>) -> Arc<[Id]> {
@@ -215,7 +215,7 @@ impl Core {
     pub(super) fn add_client_sync(&mut self, shared: &Shared, sync: ClientSync) {
         let wall_ms = shared.clock.wall_ms();
         self.add_sync(shared, wall_ms, |leading, ticket, behind| {
-            leading.syncs.push_back(Sync { ticket, behind, sync });
+            leading.syncs.push_back(Sync { ticket, behind, asked: sync });
         });
     }
 
@@ -245,7 +245,7 @@ impl Core {
         }
         if let Duty::Leading(leading) = &mut self.duty {
             while let Some(sync) = leading.syncs.pop_front_if(|sync| sync.ticket <= ticket) {
-                self.proved_syncs.push_back((sync.behind, sync.sync));
+                self.proved_syncs.push_back((sync.behind, sync.asked));
             }
         }
         self.answer_syncs(shared);

@@ -174,7 +174,9 @@ impl Core {
                 }
                 ensemble.send(link, |out| put_request(out, pending.request()));
             }
-            syncs.into_iter().for_each(|sync| learning.ask(ensemble, sync));
+            for sync in syncs {
+                learning.ask(ensemble, sync);
+            }
         }
         self.duty = Duty::Learning(learning);
         self.admit_early(shared, wall_ms);

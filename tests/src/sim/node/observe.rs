@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use quorate_protocol::Zxid;
 use quorate_server::{
-    runtime::{Duty, Input, LogChange, LoggedBatch, Shared},
+    runtime::{Core, Duty, Input, LogChange, LoggedBatch, Shared},
     storage::log::Promises,
     zab,
 };
@@ -100,7 +100,7 @@ impl Observer {
 
     /// Tells what the server is, if that is news, and what has reached its tree.
     pub(super) fn look(&mut self, shared: &Shared) {
-        let role = shared.pipeline.with_core(shared, |core| core.role());
+        let role = shared.pipeline.with_core(shared, Core::role);
         let role = match role {
             Some(zab::Role::Leading { epoch }) => Role::Leading { epoch },
             Some(zab::Role::Following { leader, epoch, .. }) => {
