@@ -3,10 +3,7 @@
 
 use std::{
     env, fmt,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
 };
 
@@ -64,24 +61,33 @@ fn run_seed(seed: u64, trace_lines: usize) -> Result<Passed, Failed> {
     run(Plan::of(seed), Box::new(Nodes::new()), trace_lines)
 }
 
-/// Runs the seeds from `first` on; what has occurred in all of them.
+/// Runs the seeds from `first` on; what has occurred in all of them, and what failed.
 fn run_all(first: u64, count: u64) -> (Coverage, Vec<Failed>) {
     let next = AtomicU64::new(first);
-    let (coverage, failed) = (Mutex::new(Coverage::default()), Mutex::new(Vec::new()));
     let work = || {
+        let (mut coverage, mut failed) = (Coverage::default(), Vec::new());
         loop {
             let seed = next.fetch_add(1, Relaxed);
             if seed >= first + count {
-                return;
+                return (coverage, failed);
             }
             match run_seed(seed, 0) {
-                Ok(passed) => coverage.lock().unwrap().add(&passed.coverage),
-                Err(failure) => failed.lock().unwrap().push(failure),
+                Ok(passed) => coverage.add(&passed.coverage),
+                Err(failure) => failed.push(failure),
             }
         }
     };
-    thread::scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(work))));
-    (coverage.into_inner().unwrap(), failed.into_inner().unwrap())
+    let (mut coverage, mut failed) = (Coverage::default(), Vec::new());
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            let (occurred, failures) = thread.join().expect("failures are caught");
+            coverage.add(&occurred);
+            failed.extend(failures);
+        }
+    });
+    failed.sort_by_key(|failed| failed.seed);
+    (coverage, failed)
 }
 
 #[test]
