@@ -26,6 +26,7 @@ const OCCURS: &[&str] = &[
     "client vanishes",
     "compare and set failed",
     "core has a leader",
+    "damaged disk set aside",
     "disk failed at a start",
     "ephemeral created",
     "event NodeChildrenChanged",

@@ -121,6 +121,11 @@ impl Disk {
         self.was_damaged
     }
 
+    /// What was damaged is in use no more.
+    pub fn set_aside(&mut self) {
+        self.was_damaged = false;
+    }
+
     /// From now on there is no room, or there is room again.
     pub fn set_full(&mut self, full: bool) {
         self.disarm();

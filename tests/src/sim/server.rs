@@ -110,6 +110,15 @@ pub struct Found {
     pub accepted_epoch: u32,
     /// The epoch whose initial history it has.
     pub current_epoch: u32,
+    /// It knows that there was more, and does not vote until it has got everything again.
+    pub is_incomplete: bool,
+}
+
+impl Found {
+    /// Whether it is all new, in the place of something that is set aside.
+    pub fn is_set_aside(&self) -> bool {
+        self.is_incomplete && self.log.is_empty() && self.floor == Zxid::ZERO
+    }
 }
 
 /// A server's process.

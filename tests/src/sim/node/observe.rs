@@ -52,6 +52,7 @@ impl Observer {
             digest,
             accepted_epoch: accepted(&promises),
             current_epoch: promises.current_epoch,
+            is_incomplete: promises.incomplete,
         };
         let (reports, role) = (Vec::new(), Role::Looking);
         Ok((Self { reports, ahead, promises, role, applied }, found))

@@ -44,6 +44,11 @@ impl World {
             }
         };
         machine.process = Some(process);
+        if found.is_set_aside() && machine.disk.was_damaged() {
+            machine.disk.set_aside();
+            machine.health = Health::Replaced;
+            self.coverage.count("damaged disk set aside");
+        }
         self.paths.start(Host(server));
         self.coverage.count("process started");
         let looks = |(a, b): (Host, Host)| a.0 == server || b.0 == server;
