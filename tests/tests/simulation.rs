@@ -48,7 +48,6 @@ const OCCURS: &[&str] = &[
     "session refused",
     "session resumed",
     "snapshot installed",
-    "start refused",
     "sync",
     "watches set again",
 ];
