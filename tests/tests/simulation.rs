@@ -9,7 +9,7 @@ use std::{
 
 use quorate_tests::sim::{
     coverage::Coverage,
-    node::Nodes,
+    node::{Nodes, Plant},
     plan::Plan,
     run::{Failed, Passed, run},
 };
@@ -119,6 +119,29 @@ fn a_seed_runs_the_same_way_each_time() {
     for seed in 0..20 {
         let [first, second] = [0, 0].map(|lines| run_seed(seed, lines).map_err(|f| f.to_string()));
         assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+/// Within how many seeds each planted mistake is found.
+const FOUND_WITHIN: &[(Plant, u64)] = &[
+    (Plant::SyncsNothing, 40),
+    (Plant::SyncsNoFolder, 40),
+    (Plant::IsItsOwnQuorum, 40),
+    (Plant::CutsNothing, 400),
+];
+
+#[test]
+fn planted_mistakes_are_found() {
+    for plant in Plant::ALL {
+        let &(_, within) =
+            FOUND_WITHIN.iter().find(|(known, _)| *known == plant).expect("each has its bound");
+        let broken = (0..within).find_map(|seed| {
+            let ran = run(Plan::of(seed), Box::new(Nodes::with(plant)), 0);
+            ran.err().map(|failed| (seed, failed.broken))
+        });
+        let (seed, broken) =
+            broken.unwrap_or_else(|| panic!("{plant:?} is not found in {within} seeds"));
+        println!("{plant:?} is found by seed {seed}: {broken}");
     }
 }
 

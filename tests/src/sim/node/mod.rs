@@ -10,6 +10,7 @@ mod hands;
 mod jobs;
 mod links;
 mod observe;
+mod plant;
 mod settings;
 
 use std::{
@@ -28,6 +29,8 @@ use quorate_server::{
     runtime::{Clock, Event, Input as NodeInput, Node, Shared, Surroundings},
     zab::ServerId,
 };
+
+pub use plant::Plant;
 
 use self::{
     clients::Clients,
@@ -53,12 +56,19 @@ const HAND_OVER: Micros = 2000 * MILLI;
 pub struct Nodes {
     settings: Settings,
     environment: Environment,
+    plant: Plant,
 }
 
 impl Nodes {
     /// What all servers of all plans have in common.
     pub fn new() -> Self {
-        Self { settings: settings::common(), environment: Environment::collect() }
+        Self::with(Plant::Nothing)
+    }
+
+    /// The same with a mistake.
+    pub fn with(plant: Plant) -> Self {
+        let (settings, environment) = (settings::common(), Environment::collect());
+        Self { settings, environment, plant }
     }
 }
 
@@ -81,7 +91,7 @@ impl Factory for Nodes {
         let hands = Hands::default();
         let mut random = Random::new(seed);
         let surroundings = Surroundings {
-            fs: disk.fs(),
+            fs: self.plant.disk(disk.fs()),
             clock: Clock::simulated(time.clone()),
             process: Box::new(Walls(hands.clone())),
             // All syncs take their time.
@@ -91,7 +101,8 @@ impl Factory for Nodes {
             client_address: settings::address(server),
             environment: self.environment.clone(),
         };
-        let settings = settings::of(&self.settings, plan, server);
+        let mut settings = settings::of(&self.settings, plan, server);
+        self.plant.settings(&mut settings);
         let opened = catch_unwind(AssertUnwindSafe(|| Node::open(settings, surroundings)));
         let node = match opened {
             Ok(node) => node.map_err(|error| format!("{error:#}"))?,
@@ -107,6 +118,7 @@ impl Factory for Nodes {
             hands,
             time,
             node,
+            plant: self.plant,
             stops_at: None,
             is_over: false,
         };
@@ -119,6 +131,7 @@ struct Process {
     node: Node,
     time: Arc<AtomicU64>,
     hands: Hands,
+    plant: Plant,
     links: Links,
     clients: Clients,
     jobs: Jobs,
@@ -148,6 +161,7 @@ impl Server for Process {
             self.is_over = true;
             commands.push(Command::End { why: Halted::of(panic).0 });
         }
+        self.plant.commands(commands);
     }
 
     fn report(&mut self, reports: &mut Vec<Report>) {
