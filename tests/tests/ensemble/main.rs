@@ -1,10 +1,13 @@
 //! Ensembles of real processes: Quorate's servers among themselves, and mixed with ZooKeeper's.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod hand_over;
 mod load;
 mod mixed;
 mod restart;
+mod roles;
 mod sessions;
+mod strangers;
 mod tree;
 
 use quorate_tests::{
@@ -19,9 +22,10 @@ const LONG_SESSIONS: &str = "maxSessionTimeout=60000";
 /// Such a session's timeout.
 const LONG_MS: i32 = 60_000;
 
-/// Whether ZooKeeper is here to be mixed with.
-fn zookeeper_is_installed() -> bool {
-    foreign::require("ZooKeeper", foreign::zookeeper_class_path()).is_some()
+/// Whether the servers of these [kinds](members) are here.
+fn are_installed(kinds: &str) -> bool {
+    !kinds.contains(['J', 'j'])
+        || foreign::require("ZooKeeper", foreign::zookeeper_class_path()).is_some()
 }
 
 /// Voting servers from a string as "QJJ": `Q` is Quorate, `J` (for Java) is ZooKeeper; small letters are
