@@ -6,7 +6,7 @@ use quorate_tests::{
     wait::{self, PATIENCE},
 };
 
-use crate::{LONG_SESSIONS, load::Load, same_tree, start_led_by_last};
+use crate::{LONG_SESSIONS, are_installed, load::Load, same_tree, start_led_by_last};
 
 const WITH_HAND: &str = "4lw.commands.whitelist=*,hand";
 
@@ -24,6 +24,32 @@ fn a_leader_that_is_told_to_end_hands_over() {
         ensemble.restart(&[leader]);
         promised.check(&same_tree(&ensemble));
     }
+}
+
+#[test]
+fn a_leader_of_quorate_and_java_ends() {
+    a_leader_of_both_kinds_ends("JQQ");
+}
+
+#[test]
+fn a_leader_that_only_java_follows_ends() {
+    a_leader_of_both_kinds_ends("JJQ");
+}
+
+/// ZooKeeper's servers know no hand-over: they elect. Nobody loses anything.
+fn a_leader_of_both_kinds_ends(kinds: &str) {
+    if !are_installed(kinds) {
+        return;
+    }
+    let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
+    let leader = ensemble.wait_for_leader();
+    let load = Load::start(&ensemble);
+    load.wait_for(100);
+    assert!(ensemble.terminate(leader).success());
+    load.wait_for(100);
+    ensemble.restart(&[leader]);
+    load.wait_for(100);
+    load.stop().check(&same_tree(&ensemble));
 }
 
 #[test]
