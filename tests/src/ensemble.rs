@@ -2,7 +2,12 @@
 //!
 //! Servers are known by their numbers, which begin with 1: the `N` of their `server.N` lines.
 
-use std::{collections::BTreeMap, fs, process::ExitStatus};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    process::ExitStatus,
+};
 
 use crate::{
     Connection, Server, Subject,
@@ -37,6 +42,8 @@ impl Member {
 #[derive(Debug)]
 pub struct Ensemble {
     servers: BTreeMap<u8, Server>,
+    /// Where they listen for each other: quorum port and election port.
+    ports: BTreeMap<u8, (u16, u16)>,
     votes: BTreeMap<u8, bool>,
 }
 
@@ -64,9 +71,11 @@ impl Ensemble {
         let members: BTreeMap<u8, Member> = (1..).zip(members.iter().copied()).collect();
         // Ticks are short, so their numbers are large: a busy machine must not end a connection.
         let mut lines: Vec<String> = ["initLimit=50", "syncLimit=15"].map(str::to_owned).to_vec();
+        let mut ports = BTreeMap::new();
         for (id, member) in &members {
             let (quorum, election, role) = (free_port(), free_port(), member.role());
             lines.push(format!("server.{id}=127.0.0.1:{quorum}:{election}:{role}"));
+            ports.insert(*id, (quorum, election));
         }
         lines.extend(settings.iter().map(ToString::to_string));
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
@@ -77,7 +86,7 @@ impl Ensemble {
         };
         let servers = members.iter().map(prepare).collect();
         let votes = members.iter().map(|(&id, member)| (id, member.votes)).collect();
-        Self { servers, votes }
+        Self { servers, ports, votes }
     }
 
     /// The numbers of all servers, running or not.
@@ -93,6 +102,16 @@ impl Ensemble {
     /// A server.
     pub fn server(&self, id: u8) -> &Server {
         &self.servers[&id]
+    }
+
+    /// Where a server listens for learners.
+    pub fn quorum_addr(&self, id: u8) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports[&id].0).into()
+    }
+
+    /// Where a server listens for votes.
+    pub fn election_addr(&self, id: u8) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports[&id].1).into()
     }
 
     /// A server, to do something to its process.

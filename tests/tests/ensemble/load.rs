@@ -38,12 +38,19 @@ struct Control {
 impl Load {
     /// Starts a writer at each server, which goes on to the next one when it must.
     pub(crate) fn start(ensemble: &Ensemble) -> Self {
+        Self::start_at(ensemble, &ensemble.ids().collect::<Vec<_>>())
+    }
+
+    /// The same, at these servers only.
+    pub(crate) fn start_at(ensemble: &Ensemble, ids: &[u8]) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
         let control = Arc::<Control>::default();
         let all: Vec<_> = ensemble.ids().map(|id| ensemble.server(id).addr()).collect();
-        let writers = ensemble.ids().map(|id| {
+        let writers = ids.iter().map(|&id| {
             let mut addrs = all.clone();
             addrs.rotate_left(usize::from(id) - 1);
-            let writer = Writer::new(&format!("/load-{id}"), addrs);
+            let folder = format!("/load-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+            let writer = Writer::new(&folder, addrs);
             let control = Arc::clone(&control);
             thread::spawn(move || writer.run(&control))
         });

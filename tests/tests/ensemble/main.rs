@@ -1,10 +1,13 @@
 //! Ensembles of real processes: Quorate's servers among themselves, and mixed with ZooKeeper's.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod hand_over;
 mod load;
 mod mixed;
 mod restart;
+mod roles;
 mod sessions;
+mod strangers;
 mod tree;
 
 use quorate_tests::{
@@ -19,9 +22,10 @@ const LONG_SESSIONS: &str = "maxSessionTimeout=60000";
 /// Such a session's timeout.
 const LONG_MS: i32 = 60_000;
 
-/// Whether ZooKeeper is here to be mixed with.
-fn zookeeper_is_installed() -> bool {
-    foreign::require("ZooKeeper", foreign::zookeeper_class_path()).is_some()
+/// Whether the servers of these [kinds](members) are here.
+fn are_installed(kinds: &str) -> bool {
+    !kinds.contains(['J', 'j'])
+        || foreign::require("ZooKeeper", foreign::zookeeper_class_path()).is_some()
 }
 
 /// Voting servers from a string as "QJJ": `Q` is Quorate, `J` (for Java) is ZooKeeper; small letters are
@@ -79,12 +83,19 @@ fn done(client: &mut Connection, op: &Op) -> Reply {
     reply
 }
 
-/// All servers, each behind a `sync`, show the same tree.
+/// All servers, each behind a `sync`, show the same tree, and none of Quorate's has seen a
+/// digest differ from its own.
 fn same_tree(ensemble: &Ensemble) -> Tree {
     let mut trees = ensemble.ids().map(|id| (id, Tree::read(&mut connect(ensemble, id))));
     let (first, tree) = trees.next().unwrap();
     for (id, other) in trees {
         tree.assert_same(&other, &format!("server {first} and server {id}"));
+    }
+    // ZooKeeper counts also what differs while it gets a snapshot that is not of one moment.
+    let is_quorate = |id: &u8| ensemble.server(*id).subject() == Subject::Quorate;
+    for id in ensemble.ids().filter(is_quorate) {
+        let differed = ensemble.server(id).metric("digest_mismatches_count");
+        assert_eq!(differed.as_deref(), Some("0"), "server {id}");
     }
     tree
 }

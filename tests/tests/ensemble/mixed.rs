@@ -8,9 +8,7 @@ use quorate_tests::{
     op::{NewNode, acl},
 };
 
-use crate::{
-    LONG_SESSIONS, call, connect, done, same_tree, start_led_by_last, zookeeper_is_installed,
-};
+use crate::{LONG_SESSIONS, are_installed, call, connect, done, same_tree, start_led_by_last};
 
 const EPHEMERAL: i32 = 1;
 const SEQUENTIAL: i32 = 2;
@@ -48,7 +46,7 @@ fn observers_of_both_kinds_under_a_quorate_leader() {
 
 /// Clients of all servers write at the same time, and each sees everything.
 fn works_as_one(kinds: &str) {
-    if !zookeeper_is_installed() {
+    if !are_installed(kinds) {
         return;
     }
     let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);

@@ -4,13 +4,13 @@
 use std::{fs, path::Path};
 
 use quorate_tests::{
-    Connection, Op, Subject,
+    Connection, Ensemble, Op, Subject,
     wait::{self, PATIENCE},
 };
 
 use crate::{
-    LONG_SESSIONS, connect, done, load::Load, mixed::write, same_tree, start_led_by_last,
-    zookeeper_is_installed,
+    LONG_SESSIONS, are_installed, connect, done, load::Load, mixed::write, same_tree,
+    start_led_by_last,
 };
 
 #[test]
@@ -23,21 +23,32 @@ fn any_server_of_two_quorate_and_a_java_is_killed_under_load() {
     each_is_killed_under_load("JQQ");
 }
 
+#[test]
+fn any_server_of_three_quorate_is_killed_under_load() {
+    each_is_killed_under_load("QQQ");
+}
+
 fn each_is_killed_under_load(kinds: &str) {
-    if !zookeeper_is_installed() {
+    if !are_installed(kinds) {
         return;
     }
     let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
     let load = Load::start(&ensemble);
-    // Then the next one leads, and is killed too.
-    for id in ensemble.ids().chain(ensemble.ids().rev()) {
-        load.wait_for(50);
-        ensemble.kill(id);
-        load.wait_for(50);
-        ensemble.restart(&[id]);
+    for id in ensemble.ids() {
+        kill_and_restart(&mut ensemble, id, &load);
     }
+    // The last of these led; now another one does.
+    let leader = ensemble.wait_for_leader();
+    kill_and_restart(&mut ensemble, leader, &load);
     load.wait_for(50);
     load.stop().check(&same_tree(&ensemble));
+}
+
+fn kill_and_restart(ensemble: &mut Ensemble, id: u8, load: &Load) {
+    load.wait_for(50);
+    ensemble.kill(id);
+    load.wait_for(50);
+    ensemble.restart(&[id]);
 }
 
 const CUT: &str = "what this server has above is cut off";
@@ -71,7 +82,7 @@ enum Meanwhile {
 /// how.
 fn the_leaders_tail_goes(kinds: &str, meanwhile: Meanwhile, how: &str) {
     const TAIL: &[u8] = b"nobody else has this proposal";
-    if !zookeeper_is_installed() {
+    if !are_installed(kinds) {
         return;
     }
     let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
@@ -131,7 +142,7 @@ fn a_wiped_java_server_gets_quorates_snapshot() {
 /// comes as a snapshot.
 fn a_wiped_server_gets_a_snapshot(kinds: &str) {
     const WIPED: u8 = 1;
-    if !zookeeper_is_installed() {
+    if !are_installed(kinds) {
         return;
     }
     let settings = [LONG_SESSIONS, "snapCount=100", "quorate.txnLog.segmentSize=1MiB"];

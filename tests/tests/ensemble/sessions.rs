@@ -8,8 +8,7 @@ use quorate_tests::{
 };
 
 use crate::{
-    LONG_SESSIONS, attach_again, call, connect, done, same_tree, start_led_by_last,
-    zookeeper_is_installed,
+    LONG_SESSIONS, are_installed, attach_again, call, connect, done, same_tree, start_led_by_last,
 };
 
 /// Two ticks of the harness's servers.
@@ -29,7 +28,7 @@ fn sessions_move_between_the_kinds_under_quorate() {
 /// A session goes from server to server with its ephemeral node; one that nobody keeps alive
 /// expires, and one that is closed ends, at all of them.
 fn sessions_move(kinds: &str) {
-    if !zookeeper_is_installed() {
+    if !are_installed(kinds) {
         return;
     }
     let ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
@@ -74,7 +73,7 @@ fn sessions_outlive_a_quorate_leader_that_java_follows() {
 
 /// The leader dies, and a server of the other kind takes over with all sessions.
 fn sessions_outlive_the_leader(kinds: &str, successor: Subject) {
-    if !zookeeper_is_installed() {
+    if !are_installed(kinds) {
         return;
     }
     let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
@@ -83,10 +82,10 @@ fn sessions_outlive_the_leader(kinds: &str, successor: Subject) {
     for (id, client) in &mut clients {
         done(client, &Op::create(&format!("/kept-{id}"), b"", EPHEMERAL));
     }
-    let mut left = ensemble.connect(1, SHORT_MS);
-    // Everybody has everything: the larger number is elected.
-    same_tree(&ensemble);
+    let mut left = ensemble.connect(1, 5 * SHORT_MS);
     done(&mut left, &Op::create("/left", b"", EPHEMERAL));
+    // Of those that have the same, the larger number is elected.
+    wait_until_level(&ensemble);
     ensemble.kill(leader);
     drop(left);
     let next = ensemble.wait_for_leader();
@@ -104,6 +103,18 @@ fn sessions_outlive_the_leader(kinds: &str, successor: Subject) {
     });
     ensemble.restart(&[leader]);
     assert_eq!(same_tree(&ensemble).owned().len(), clients.len());
+}
+
+/// Waits until all servers have applied the same.
+fn wait_until_level(ensemble: &Ensemble) {
+    wait::until("all servers to have the same", PATIENCE, || {
+        let mut zxids = ensemble.ids().map(|id| {
+            let answer = ensemble.server(id).word("srvr");
+            answer.lines().find(|line| line.starts_with("Zxid: ")).map(str::to_owned)
+        });
+        let first = zxids.next()?;
+        (first.is_some() && zxids.all(|zxid| zxid == first)).then_some(())
+    });
 }
 
 /// Whose a node is, as a server says behind a `sync`; `None` when it is not there.
