@@ -113,6 +113,30 @@ pub(super) async fn next_connection(listener: &TcpListener) -> (std::net::TcpStr
     }
 }
 
+/// Lets a client in; none when there are too many.
+pub fn admit(shared: &Shared, id: ConnId, remote: SocketAddr) -> Option<Arc<Conn>> {
+    let auth = shared.settings.auth.initial_ids(remote.ip()).into();
+    let stats = ConnectionStats::new(remote, shared.clock.wall_ms());
+    let conn = Arc::new(Conn::new(id, stats, auth, shared.clock.now_ms()));
+    let clients = &shared.settings.clients;
+    if !shared.conns.admit(&conn, clients.max_connections_per_ip, clients.max_connections) {
+        shared.stats.connection_rejected.add(1);
+        warn!("too many connections from this address (maxClientCnxns) or in all (maxCnxns)");
+        return None;
+    }
+    shared.watches.add_connection(id);
+    Some(conn)
+}
+
+/// Forgets a client that was let in.
+pub fn dismiss(shared: &Shared, conn: Arc<Conn>) {
+    shared.conns.remove(&conn);
+    shared.watches.remove_connection(conn.id);
+    // From here on nothing is kept for it; the pipeline learns that behind its last request.
+    conn.outbox.close();
+    shared.pipeline.submit_one(shared, Input::Gone(conn));
+}
+
 /// One client, from its first byte to its last.
 async fn serve(
     shared: Arc<Shared>,
@@ -121,16 +145,7 @@ async fn serve(
     remote: SocketAddr,
     stop: CancellationToken,
 ) {
-    let auth = shared.settings.auth.initial_ids(remote.ip()).into();
-    let stats = ConnectionStats::new(remote, shared.clock.wall_ms());
-    let conn = Arc::new(Conn::new(id, stats, auth, shared.clock.now_ms()));
-    let clients = &shared.settings.clients;
-    if !shared.conns.admit(&conn, clients.max_connections_per_ip, clients.max_connections) {
-        shared.stats.connection_rejected.add(1);
-        warn!("too many connections from this address (maxClientCnxns) or in all (maxCnxns)");
-        return;
-    }
-    shared.watches.add_connection(id);
+    let Some(conn) = admit(&shared, id, remote) else { return };
     let ended = tokio::select! {
         ended = converse(&shared, &conn, stream) => ended,
         () = stop.cancelled() => Ok(()),
@@ -144,11 +159,7 @@ async fn serve(
             shared.stats.large_requests_rejected.add(1);
         }
     }
-    shared.conns.remove(&conn);
-    shared.watches.remove_connection(id);
-    // From here on nothing is kept for it; the pipeline learns that behind its last request.
-    conn.outbox.close();
-    shared.pipeline.submit_one(&shared, Input::Gone(conn));
+    dismiss(&shared, conn);
 }
 
 async fn converse(

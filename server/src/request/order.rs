@@ -7,7 +7,9 @@
 //!
 //! It knows nothing of what it keeps. The pipeline drives it: [`Order::push_write`] when a write
 //! is proposed, [`Order::push_behind`] for everything else that connection sends,
-//! [`Order::applied`] right after a write was applied and answered. Each is O(1), and nothing is
+//! [`Order::applied`] right after a write was applied and answered. A `sync` takes a while as well,
+//! and no write behind it is applied before it is done with: [`Order::push_sync`] and
+//! [`Order::synced`]. Each is O(1), but for a `sync` behind writes, and nothing is
 //! allocated once as many connections have waited at a time as ever will.
 
 use std::{collections::VecDeque, mem};
@@ -31,7 +33,7 @@ pub struct Order<T> {
     freed: VecDeque<Step<T>>,
 }
 
-/// Invariant: the front step is a write, and `writes` of all steps are.
+/// Invariant: the front step is a write or a sync, and `writes` of all steps are.
 #[derive(Debug)]
 struct Lane<T> {
     steps: VecDeque<Step<T>>,
@@ -41,6 +43,7 @@ struct Lane<T> {
 #[derive(Debug)]
 enum Step<T> {
     Write,
+    Sync,
     Behind(T),
 }
 
@@ -53,11 +56,20 @@ impl<T> Default for Order<T> {
 impl<T> Order<T> {
     /// A write of this connection was proposed.
     pub fn push_write(&mut self, conn: ConnId) {
+        self.push(conn, Step::Write);
+    }
+
+    /// A `sync` of this connection is under way.
+    pub fn push_sync(&mut self, conn: ConnId) {
+        self.push(conn, Step::Sync);
+    }
+
+    fn push(&mut self, conn: ConnId, step: Step<T>) {
         let lane = self
             .busy
             .entry(conn)
             .or_insert_with(|| Lane { steps: self.spare.pop().unwrap_or_default(), writes: 0 });
-        lane.steps.push_back(Step::Write);
+        lane.steps.push_back(step);
         lane.writes += 1;
     }
 
@@ -74,6 +86,22 @@ impl<T> Order<T> {
         }
     }
 
+    /// The oldest `sync` of this connection is done with. Gives `item`, its answer, back when it is
+    /// the oldest of all, to be dealt with at once and followed by [`Self::applied`]; otherwise it
+    /// stands behind the writes in front of it like anything else.
+    #[must_use = "an item given back is not kept"]
+    pub fn synced(&mut self, conn: ConnId, item: T) -> Option<T> {
+        let Some(lane) = self.busy.get_mut(&conn) else { return Some(item) };
+        match lane.steps.iter_mut().enumerate().find(|(_, step)| matches!(step, Step::Sync)) {
+            Some((place, step)) if place > 0 => {
+                *step = Step::Behind(item);
+                lane.writes -= 1;
+                None
+            }
+            _ => Some(item),
+        }
+    }
+
     /// The oldest write of this connection was applied and answered: lets go what stands between
     /// it and the next one. Nothing for a connection that was dropped meanwhile.
     pub fn applied(&mut self, conn: ConnId) -> Released<'_, T> {
@@ -82,7 +110,10 @@ impl<T> Order<T> {
         };
         let lane = busy.get_mut();
         let front = lane.steps.pop_front();
-        debug_assert!(matches!(front, Some(Step::Write)), "a lane begins with a write");
+        debug_assert!(
+            matches!(front, Some(Step::Write | Step::Sync)),
+            "a lane begins with a write or a sync"
+        );
         lane.writes -= 1;
         if lane.writes > 0 {
             return Released { steps: Some(&mut busy.into_mut().steps) };
@@ -117,12 +148,12 @@ impl<T> Iterator for Released<'_, T> {
 
     fn next(&mut self) -> Option<T> {
         let steps = self.steps.as_mut()?;
-        if matches!(steps.front()?, Step::Write) {
+        if !matches!(steps.front()?, Step::Behind(_)) {
             return None;
         }
         match steps.pop_front()? {
             Step::Behind(item) => Some(item),
-            Step::Write => None,
+            Step::Write | Step::Sync => None,
         }
     }
 }
@@ -141,6 +172,22 @@ mod tests {
 
     const A: ConnId = ConnId(1);
     const B: ConnId = ConnId(2);
+
+    #[test]
+    fn a_sync_that_is_done_with_waits_for_the_writes_in_front_of_it() {
+        let mut order = Order::default();
+        order.push_write(A);
+        order.push_sync(A);
+        assert_eq!(order.push_behind(A, 2), None);
+        order.push_write(A);
+        assert_eq!(order.synced(A, 1), None);
+        assert_eq!(order.applied(A).collect::<Vec<_>>(), [1, 2]);
+        order.push_sync(A);
+        assert_eq!(order.applied(A).count(), 0);
+        assert_eq!(order.synced(A, 3), Some(3), "nothing is in front of it any more");
+        assert_eq!(order.applied(A).count(), 0);
+        assert!(!order.is_busy(A));
+    }
 
     #[test]
     fn items_go_between_the_writes_around_them() {

@@ -36,7 +36,7 @@ pub(super) enum Waits {
 #[derive(Default)]
 pub struct LoggedBatch {
     /// What happens to the log before the records are written.
-    pub(super) before: Option<LogChange>,
+    pub before: Option<LogChange>,
     /// The records as they go to the log.
     pub log: Batch,
     /// For each transaction prepared here who waits for it; nothing in a batch that came from a
@@ -55,7 +55,7 @@ pub struct LoggedBatch {
 }
 
 /// What happens to a log besides being appended to.
-pub(super) enum LogChange {
+pub enum LogChange {
     /// It is cut behind this transaction.
     Truncate(Zxid),
     /// It begins anew behind a leader's snapshot: the tree is this one from then on, and its

@@ -7,9 +7,9 @@
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
-use super::{EXIT_DISK_FAILED, core::Event, data::rounded, pipeline::Input, shared::Shared};
+use super::{core::Event, data::rounded, pipeline::Input, shared::Shared};
 use crate::{
     storage::{
         checkpoint::{Checkpoint, CheckpointError, Written},
@@ -44,6 +44,14 @@ struct Orders {
     stop: bool,
     /// A leader's snapshot, to be written as a checkpoint.
     snapshot: Option<Box<Tree>>,
+    /// The snapshot written last is the checkpoint now.
+    installed: bool,
+}
+
+impl Orders {
+    fn are_there(&self) -> bool {
+        self.stop || self.installed || self.snapshot.is_some()
+    }
 }
 
 impl Mailbox {
@@ -54,19 +62,24 @@ impl Mailbox {
     }
 
     /// Has a leader's snapshot written, instead of the checkpoint that may be being written.
-    pub(super) fn install(&self, tree: Box<Tree>) {
+    pub fn install(&self, tree: Box<Tree>) {
         self.orders.lock().snapshot = Some(tree);
+        self.changed.notify_all();
+    }
+
+    /// Says that the log stands on the snapshot written last.
+    pub fn installed(&self) {
+        self.orders.lock().installed = true;
         self.changed.notify_all();
     }
 
     /// Waits; true when there is something else to do than what is being done.
     fn wait(&self, time: Duration) -> bool {
         let mut orders = self.orders.lock();
-        let is_told = |orders: &Orders| orders.stop || orders.snapshot.is_some();
-        if !is_told(&orders) && !time.is_zero() {
+        if !orders.are_there() && !time.is_zero() {
             self.changed.wait_for(&mut orders, time);
         }
-        is_told(&orders)
+        orders.are_there()
     }
 
     fn is_stopped(&self) -> bool {
@@ -76,48 +89,80 @@ impl Mailbox {
     fn take_snapshot(&self) -> Option<Box<Tree>> {
         self.orders.lock().snapshot.take()
     }
+
+    fn take_installed(&self) -> bool {
+        std::mem::take(&mut self.orders.lock().installed)
+    }
 }
 
 /// Writes checkpoints of the tree into the file.
 pub struct Checkpointer {
-    pub(super) shared: Arc<Shared>,
-    pub(super) checkpoint: Checkpoint,
+    shared: Arc<Shared>,
+    checkpoint: Checkpoint,
     /// Room without which a full disk could not be made to have room again.
-    pub(super) reserve: Reserve,
-    pub(super) mailbox: Arc<Mailbox>,
+    reserve: Reserve,
+    mailbox: Arc<Mailbox>,
     /// The last attempt found no room for the checkpoint.
-    pub(super) is_full: bool,
+    is_full: bool,
+    /// When the last checkpoint was written, and how long the next one has to wait then.
+    last_end: Duration,
+    rest: Duration,
 }
 
 impl Checkpointer {
+    /// One that goes on with a checkpoint.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        checkpoint: Checkpoint,
+        reserve: Reserve,
+        mailbox: Arc<Mailbox>,
+    ) -> Self {
+        let (last_end, rest) = (shared.clock.elapsed(), Duration::ZERO);
+        Self { shared, checkpoint, reserve, mailbox, is_full: false, last_end, rest }
+    }
+
     /// Writes a checkpoint whenever one is due, until stopped.
     pub(super) fn run(mut self) {
         lower_priority();
-        let mut last_end = self.shared.clock.elapsed();
-        let mut rest = Duration::ZERO;
         let mut look = LOOK;
         loop {
             self.mailbox.wait(look);
             if self.mailbox.is_stopped() {
                 return;
             }
-            if let Some(tree) = self.mailbox.take_snapshot() {
-                self.install(tree);
-                continue;
-            }
-            let began = self.shared.clock.elapsed();
-            let since = began.saturating_sub(last_end);
-            let is_log_full = self.shared.backlog.is_log_full();
-            if since >= rest && self.is_due(since) {
-                self.write(Some(PACE));
-                self.take_reserve();
-                last_end = self.shared.clock.elapsed();
-                rest = last_end.saturating_sub(began) * REST;
-            } else if is_log_full {
-                self.take_reserve();
-            }
-            look = if is_log_full { LOOK_FOR_ROOM } else { LOOK };
+            self.round(Some(PACE));
+            look = if self.shared.backlog.is_log_full() { LOOK_FOR_ROOM } else { LOOK };
         }
+    }
+
+    /// Does what it was told to, or writes a checkpoint if one is due, so many bytes in a second.
+    pub fn round(&mut self, pace: Option<u64>) {
+        // First: what was installed before a snapshot that is to be is its predecessor.
+        if self.mailbox.take_installed() {
+            self.switch();
+        }
+        if let Some(tree) = self.mailbox.take_snapshot() {
+            self.install(tree);
+            return;
+        }
+        let began = self.shared.clock.elapsed();
+        let since = began.saturating_sub(self.last_end);
+        if since >= self.rest && self.is_due(since) {
+            self.write(pace);
+            self.take_reserve();
+            self.last_end = self.shared.clock.elapsed();
+            self.rest = self.last_end.saturating_sub(began) * REST;
+        } else if self.shared.backlog.is_log_full() {
+            self.take_reserve();
+        }
+    }
+
+    /// Whether there is something for [`Self::round`] to do.
+    pub fn has_work(&self) -> bool {
+        let since = self.shared.clock.elapsed().saturating_sub(self.last_end);
+        self.mailbox.orders.lock().are_there()
+            || (since >= self.rest && self.is_due(since))
+            || self.shared.backlog.is_log_full()
     }
 
     fn is_due(&self, since: Duration) -> bool {
@@ -135,22 +180,28 @@ impl Checkpointer {
     /// Writes a leader's snapshot as the checkpoint; the log begins anew with it then.
     ///
     /// No checkpoint is written until it does: the tree is still the old one.
-    pub fn install(&mut self, mut tree: Box<Tree>) {
+    fn install(&mut self, mut tree: Box<Tree>) {
         self.shared.backlog.set_installing(true);
         match self.checkpoint.install_snapshot(&mut tree) {
             Ok(generation) => {
                 let written = Event::SnapshotWritten { tree, generation };
                 self.shared.submit(Input::Ensemble(written));
             }
-            Err(error) => {
-                error!(%error, "a snapshot from the leader cannot be written: the server ends");
-                std::process::exit(EXIT_DISK_FAILED);
-            }
+            Err(error) => self.end_process("a snapshot from the leader", &error),
+        }
+    }
+
+    /// The log and the tree have begun anew with the snapshot written last: checkpoints go into its
+    /// file from now on.
+    fn switch(&mut self) {
+        match self.checkpoint.switch() {
+            Ok(()) => self.shared.backlog.set_installing(false),
+            Err(error) => self.end_process("the checkpoint of the leader's snapshot", &error),
         }
     }
 
     /// Writes a checkpoint, so many bytes in a second.
-    pub fn write(&mut self, pace: Option<u64>) {
+    fn write(&mut self, pace: Option<u64>) {
         let began = self.shared.clock.elapsed();
         let full = self.shared.backlog.is_log_full();
         if full && let Err(error) = self.reserve.release() {
@@ -195,11 +246,12 @@ impl Checkpointer {
                     );
                 }
             }
-            Err(error) => {
-                error!(%error, "the checkpoint cannot be written any more: the server ends");
-                std::process::exit(EXIT_DISK_FAILED);
-            }
+            Err(error) => self.end_process("the checkpoint", &error),
         }
+    }
+
+    fn end_process(&self, what: &str, error: &CheckpointError) -> ! {
+        self.shared.process.halt(&format!("{what} cannot be written any more: {error}"))
     }
 
     /// Keeps room back for the next time the disk is full. Only what there is besides is the log's.

@@ -17,8 +17,6 @@ use crate::{
     },
 };
 
-/// Room kept for a full disk: a checkpoint of what a segment of the log holds fits into it.
-const RESERVE_BYTES: u64 = 16 << 20;
 /// Bytes of the secret that session passwords are made with.
 const SECRET_BYTES: usize = 32;
 
@@ -40,6 +38,7 @@ pub(super) fn open(
     settings: &Settings,
     fs: Arc<dyn Fs>,
     random: &[u8; 48],
+    reserve_bytes: u64,
 ) -> anyhow::Result<Data> {
     let storage = &settings.storage;
     let layout = Layout::new(&storage.data_dir, &storage.log_dir);
@@ -73,7 +72,7 @@ pub(super) fn open(
         SessionPassword::Given(passwords) => passwords.clone(),
         SessionPassword::Keyed => Passwords::keyed(&secret(&*fs, &layout, &random[16..])?),
     };
-    let reserve = Reserve::new(fs, layout.reserve(), RESERVE_BYTES);
+    let reserve = Reserve::new(fs, layout.reserve(), reserve_bytes);
     if let Err(error) = reserve.take() {
         warn!(%error, "no room is kept for the case that the disk is full");
     }

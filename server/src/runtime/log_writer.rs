@@ -4,25 +4,26 @@
 //! thread that prepared it, as long as the disk has been fast: to wake another one would take
 //! about as long as the sync.
 
-use std::{collections::VecDeque, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::mpsc::{self, Receiver, TryRecvError},
+    time::Duration,
+};
 
 use tracing::{error, info, warn};
 
 use super::{
-    EXIT_DISK_FAILED,
     batch::{LogChange, LoggedBatch},
     clock::between_us,
     pipeline::{Input, NextBatch},
+    process::Process,
     shared::Shared,
-    thread,
 };
 use crate::storage::{
     fs,
     log::{Log, LogError, Retirement, Spare},
 };
 
-/// A disk is fast whose syncs take no longer than this on average.
-const FAST_SYNC: Duration = Duration::from_micros(400);
 /// Without a batch for so long, the log notes how far it is durable.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -30,9 +31,9 @@ const IDLE: Duration = Duration::from_millis(100);
 pub(super) struct LogWriter {
     log: Log,
     /// Makes the next segment while this one is being filled.
-    preparing: Option<JoinHandle<fs::Result<Spare>>>,
-    /// Removes segments that a checkpoint made superfluous.
-    retiring: Option<JoinHandle<()>>,
+    preparing: Option<Job<fs::Result<Spare>>>,
+    /// Removes segments that no start needs any more.
+    retiring: Option<Job<()>>,
     /// Removes segments that the log does not continue any more.
     void: VecDeque<Retirement>,
     /// The checkpoint that segments were last let go for.
@@ -41,11 +42,47 @@ pub(super) struct LogWriter {
     is_refusing: bool,
     /// How long syncs take: the average over some of the last.
     sync_time: Duration,
+    /// How long they may take so that they are waited for.
+    fast_sync: Option<Duration>,
+}
+
+/// Work beside the log; what comes of it.
+struct Job<T>(Receiver<T>);
+
+impl<T: Send + 'static> Job<T> {
+    fn start(
+        process: &dyn Process,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Self {
+        let (done, outcome) = mpsc::channel();
+        process.spawn(
+            name,
+            Box::new(move || {
+                // Nobody wants to know any more when the server has ended.
+                let _ = done.send(work());
+            }),
+        );
+        Self(outcome)
+    }
+
+    /// What came of it, if it has come to an end.
+    fn outcome(&self) -> Option<T> {
+        match self.0.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => panic!("a job that does not panic"),
+        }
+    }
+
+    fn wait(self) {
+        let _ = self.0.recv();
+    }
 }
 
 impl LogWriter {
     /// A writer of the log that recovery left.
-    pub(super) fn new(log: Log) -> Self {
+    pub(super) fn new(log: Log, fast_sync: Option<Duration>) -> Self {
         let (preparing, retiring) = (None, None);
         let void = VecDeque::new();
         Self {
@@ -56,12 +93,17 @@ impl LogWriter {
             retired: 0,
             is_refusing: false,
             sync_time: Duration::MAX,
+            fast_sync,
         }
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Whether the disk has lately been fast enough to be waited for.
     pub(super) fn is_fast(&self) -> bool {
-        self.sync_time <= FAST_SYNC
+        self.fast_sync.is_some_and(|fast| self.sync_time <= fast)
     }
 
     /// Writes and syncs a batch; returns what the pipeline is to do with it. While the disk is
@@ -74,7 +116,7 @@ impl LogWriter {
         }
         let started = shared.clock.elapsed();
         if let Some(change) = &batch.before {
-            self.change(change);
+            self.change(shared, change);
         }
         self.log.set_committed(shared.streamable());
         let appended = self.log.append(&mut batch.log);
@@ -112,12 +154,12 @@ impl LogWriter {
             }
             // Built behind a batch that was refused, before anybody knew.
             Err(LogError::OutOfOrder { .. }) if self.is_refusing => Input::NoRoom(batch),
-            Err(error) => end_process(&error),
+            Err(error) => end_process(shared, &error),
         }
     }
 
     /// Cuts the log, or begins it anew; durable when this returns.
-    fn change(&mut self, change: &LogChange) {
+    fn change(&mut self, shared: &Shared, change: &LogChange) {
         let void = match change {
             LogChange::Truncate(to) => self.log.truncate(*to),
             LogChange::BeginAnew { tree, generation } => {
@@ -126,14 +168,15 @@ impl LogWriter {
         };
         match void {
             Ok(void) => self.void.extend(void),
-            Err(error) => end_process(&error),
+            Err(error) => end_process(shared, &error),
         }
     }
 
     /// Has the next segment made ahead, and those removed that no start needs any more.
     fn look_after_segments(&mut self, shared: &Shared) {
-        if let Some(job) = self.preparing.take_if(|job| job.is_finished()) {
-            self.log.supply(job.join().expect("a job that does not panic"));
+        if let Some(spare) = self.preparing.as_ref().and_then(Job::outcome) {
+            self.preparing = None;
+            self.log.supply(spare);
             self.accept_again_with_room(shared);
         }
         if shared.backlog.is_log_full() && shared.backlog.take_note_of_room() {
@@ -143,19 +186,19 @@ impl LogWriter {
         if self.preparing.is_none()
             && let Some(job) = self.log.preparation()
         {
-            self.preparing = Some(thread::spawn("segment", move || job.run()));
+            self.preparing = Some(Job::start(&*shared.process, "segment", move || job.run()));
         }
         let checkpoint = shared.backlog.checkpoint();
-        let is_busy = self.retiring.as_ref().is_some_and(|job| !job.is_finished());
-        if is_busy {
+        if self.retiring.as_ref().is_some_and(|job| job.outcome().is_none()) {
             return;
         }
+        self.retiring = None;
         if let Some(void) = self.void.pop_front() {
-            self.retiring = Some(retire(void));
+            self.retiring = Some(retire(shared, void));
         } else if checkpoint.0 != self.retired {
             self.retired = checkpoint.0;
             let keep = shared.settings.storage.retained_segments;
-            self.retiring = self.log.retire(checkpoint, keep).map(retire);
+            self.retiring = self.log.retire(checkpoint, keep).map(|job| retire(shared, job));
         }
     }
 
@@ -167,32 +210,52 @@ impl LogWriter {
     }
 }
 
-/// The writer's thread: writes batches until the pipeline is closed.
-pub(super) fn run(shared: &Arc<Shared>) {
-    loop {
-        shared.pipeline.writer().look_after_segments(shared);
-        match shared.pipeline.next_batch(IDLE) {
-            NextBatch::Batch(batch) => {
-                let written = shared.pipeline.writer().write(shared, batch);
-                shared.pipeline.submit_one(shared, written);
+impl Shared {
+    /// The log writer's thread: writes batches until the pipeline is closed.
+    pub(super) fn run_log(&self) {
+        loop {
+            self.look_after_segments();
+            match self.pipeline.next_batch(IDLE) {
+                NextBatch::Batch(batch) => {
+                    let written = self.write_log(batch);
+                    self.submit(written);
+                }
+                NextBatch::Idle => self.mark_log(),
+                NextBatch::Closed => break,
             }
-            NextBatch::Idle => {
-                let marked = shared.pipeline.writer().log.mark();
-                marked.unwrap_or_else(|error| end_process(&error));
-            }
-            NextBatch::Closed => break,
         }
+        self.close_log();
     }
-    let mut writer = shared.pipeline.writer();
-    if let Err(error) = writer.log.close() {
-        error!(%error, "the log could not be closed; the next start reads it as after a crash");
+
+    /// Writes and syncs a batch; what the pipeline is to be told of it.
+    pub fn write_log(&self, batch: LoggedBatch) -> Input {
+        self.pipeline.writer().write(self, batch)
     }
-    let _ = writer.retiring.take().map(JoinHandle::join);
-    let _ = writer.preparing.take().map(JoinHandle::join);
+
+    /// Notes in the log, which has nothing else to do, how far it is durable.
+    pub fn mark_log(&self) {
+        let marked = self.pipeline.writer().log.mark();
+        marked.unwrap_or_else(|error| end_process(self, &error));
+    }
+
+    /// Has the log's next segment made ahead, and those removed that no start needs any more.
+    pub fn look_after_segments(&self) {
+        self.pipeline.writer().look_after_segments(self);
+    }
+
+    /// Ends the use of the log.
+    pub fn close_log(&self) {
+        let mut writer = self.pipeline.writer();
+        if let Err(error) = writer.log.close() {
+            error!(%error, "the log could not be closed; the next start reads it as after a crash");
+        }
+        let _ = writer.retiring.take().map(Job::wait);
+        let _ = writer.preparing.take().map(Job::wait);
+    }
 }
 
-fn retire(job: Retirement) -> JoinHandle<()> {
-    thread::spawn("retire", move || match job.run() {
+fn retire(shared: &Shared, job: Retirement) -> Job<()> {
+    Job::start(&*shared.process, "retire", move || match job.run() {
         Ok(count) => info!(count, "log segments removed that no start needs any more"),
         Err(error) => warn!(%error, "superfluous log segments could not be removed"),
     })
@@ -200,7 +263,6 @@ fn retire(job: Retirement) -> JoinHandle<()> {
 
 /// After a failed sync nobody knows what the disk holds. Only a start from the disk, with every
 /// record checked, can tell.
-fn end_process(error: &LogError) -> ! {
-    error!(%error, "the log cannot be written any more: the server ends");
-    std::process::exit(EXIT_DISK_FAILED);
+fn end_process(shared: &Shared, error: &LogError) -> ! {
+    shared.process.halt(&format!("the log cannot be written any more: {error}"))
 }

@@ -3,29 +3,15 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use anyhow::Context;
-use bytes::BytesMut;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, error, info, warn};
 
 use super::{
-    EXIT_DISK_FAILED,
-    checkpointer::Mailbox,
-    core::Event,
-    io_threads::IoThreads,
-    node::Node,
-    pipeline::Input,
-    shared::Shared,
-    shell::Shell,
-    stream::{Progress, Stream, StreamError},
-    thread,
-    ticker::Wake,
+    checkpointer::Mailbox, core::Event, io_threads::IoThreads, node::Node, pipeline::Input,
+    shared::Shared, shell::Shell, stream::Stream, thread, ticker::Wake,
 };
 use crate::{
     config::EnsembleSettings,
-    net::{
-        End,
-        peers::{self, Peers, Ports},
-    },
+    net::peers::{self, Peers, Ports},
     tree::Tree,
     zab::{LinkId, ServerId, election::Notification},
 };
@@ -107,12 +93,12 @@ impl Shell for Members {
         self.peers().close(link);
     }
 
-    fn synchronize(&self, stream: Stream) {
+    fn synchronize(&self, mut stream: Stream) {
         let shared = self.shared.clone();
         // Not joined: it ends with its link.
         drop(thread::spawn("sync", move || {
             if let Some(shared) = shared.upgrade() {
-                run(&shared, stream);
+                while stream.advance(&shared) {}
             }
         }));
     }
@@ -125,40 +111,7 @@ impl Shell for Members {
         self.mailbox.install(tree);
     }
 
-    fn halt(&self, why: &str) -> ! {
-        error!("{why}: the server ends");
-        std::process::exit(EXIT_DISK_FAILED);
-    }
-}
-
-/// Sends a stream to its end.
-fn run(shared: &Shared, mut stream: Stream) {
-    let link = stream.link.clone();
-    let started = shared.clock.elapsed();
-    let mut piece = BytesMut::new();
-    let mut bytes = 0;
-    let ended: Result<(), StreamError> = loop {
-        piece.clear();
-        match stream.next(shared, &mut piece) {
-            Ok(Progress::CaughtUp(upto)) => {
-                let took = shared.clock.elapsed().saturating_sub(started);
-                info!(link = link.id.0, %upto, bytes, ?took, "a learner has caught up");
-                shared.submit(Input::Ensemble(Event::CaughtUp { link: link.id, upto }));
-                break Ok(());
-            }
-            Ok(Progress::More) if link.outbox.push(&piece) => {
-                bytes += piece.len();
-                shared.submit(Input::Ensemble(Event::Progress(link.id)));
-            }
-            Ok(Progress::More) => {
-                debug!(link = link.id.0, "the link of a stream has ended");
-                break Ok(());
-            }
-            Err(error) => break Err(error),
-        }
-    };
-    if let Err(error) = ended {
-        warn!(link = link.id.0, %error, "a learner cannot be brought up to date this way");
-        link.outbox.end(End::Now);
+    fn installed(&self) {
+        self.mailbox.installed();
     }
 }

@@ -14,6 +14,7 @@ mod log_writer;
 mod members;
 mod node;
 mod pipeline;
+mod process;
 mod server;
 mod shared;
 mod shell;
@@ -22,15 +23,14 @@ mod thread;
 mod ticker;
 mod view;
 
+pub use batch::{LogChange, LoggedBatch};
+pub use checkpointer::{Checkpointer, Mailbox};
 pub use clock::{Clock, between_us};
-pub use core::Event;
+pub use core::{Core, Event};
 pub use node::{Node, Surroundings};
-pub use pipeline::{Arrival, Behind, Input, Opening, Pipeline, Reopening};
+pub use pipeline::{Arrival, Behind, Input, NextBatch, Opening, Pipeline, Reopening};
+pub use process::{Process, ThisProcess};
 pub use server::Server;
-pub use shared::Shared;
+pub use shared::{Duty, Shared};
 pub use shell::Shell;
-pub use stream::{Progress, Stream, StreamError};
-
-/// The status a process ends with when its disk failed: what the disk holds is unknown then, and
-/// only a start from it, with every record checked, can tell.
-const EXIT_DISK_FAILED: i32 = 13;
+pub use stream::Stream;

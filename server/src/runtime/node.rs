@@ -15,6 +15,7 @@ use super::{
     data::{self, Data},
     log_writer::LogWriter,
     pipeline::{Input, Pipeline},
+    process::Process,
     shared::{Duty, Shared},
     shell::Shell,
 };
@@ -35,6 +36,13 @@ pub struct Surroundings {
     pub fs: Arc<dyn Fs>,
     /// The time.
     pub clock: Clock,
+    /// The process.
+    pub process: Box<dyn Process>,
+    /// How long a sync may take on average so that a lone write is logged by whoever prepared it
+    /// instead of the log's thread; never if there is no such time.
+    pub fast_sync: Option<Duration>,
+    /// Bytes kept back for the case that the disk is full.
+    pub reserve_bytes: u64,
     /// Random bytes: for the id of a new log, for hash tables, for a new secret.
     pub random: [u8; 48],
     /// Where clients connect to.
@@ -61,8 +69,18 @@ impl Node {
     /// # Errors
     /// When the data cannot be used; the message says what to do.
     pub fn open(settings: Settings, surroundings: Surroundings) -> anyhow::Result<Self> {
-        let Surroundings { fs, clock, random, client_address, environment } = surroundings;
-        let Data { recovered, reserve, passwords, seed } = data::open(&settings, fs, &random)?;
+        let Surroundings {
+            fs,
+            clock,
+            process,
+            fast_sync,
+            reserve_bytes,
+            random,
+            client_address,
+            environment,
+        } = surroundings;
+        let opened = data::open(&settings, fs, &random, reserve_bytes)?;
+        let Data { recovered, reserve, passwords, seed } = opened;
         let stats = ServerStats::default();
         stats.dbinittime.record_time(clock.elapsed());
         stats.startup_txns_loaded.record(recovered.report.replayed);
@@ -108,7 +126,7 @@ impl Node {
             checkpoints: recovered.checkpoint.source(),
             pipeline: Pipeline::new(
                 Core::new(beginning, membership),
-                LogWriter::new(recovered.log),
+                LogWriter::new(recovered.log, fast_sync),
             ),
             passwords,
             stats,
@@ -120,16 +138,12 @@ impl Node {
             streamable: applied.0.into(),
             shell: std::sync::OnceLock::new(),
             clock,
+            process,
             settings,
         });
         let mailbox = Arc::<Mailbox>::default();
-        let checkpointer = Checkpointer {
-            shared: shared.clone(),
-            checkpoint: recovered.checkpoint,
-            reserve,
-            mailbox: mailbox.clone(),
-            is_full: false,
-        };
+        let checkpointer =
+            Checkpointer::new(shared.clone(), recovered.checkpoint, reserve, mailbox.clone());
         Ok(Self { shared, checkpointer, mailbox, locks: recovered.locks })
     }
 

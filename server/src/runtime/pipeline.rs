@@ -25,6 +25,7 @@ use super::{
 use crate::{
     net::{Conn, LargeRequest},
     request::Request,
+    storage::log::Log,
 };
 
 /// Bytes of a batch above which its buffers are not kept.
@@ -215,6 +216,16 @@ impl Pipeline {
     /// The log writer, once nobody else writes.
     pub(super) fn writer(&self) -> MutexGuard<'_, LogWriter> {
         self.writer.lock()
+    }
+
+    /// Looks at the log, between two batches.
+    pub fn with_log<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
+        look(self.writer.lock().log())
+    }
+
+    /// Whether a batch waits for the log writer.
+    pub fn has_batch(&self) -> bool {
+        self.to_log.lock().batch.is_some()
     }
 
     /// Looks at the core from outside, between two steps.

@@ -13,10 +13,10 @@ use super::{
     core::Event,
     data::rounded,
     io_threads::IoThreads,
-    log_writer,
     members::Members,
     node::{Node, Surroundings},
     pipeline::Input,
+    process::ThisProcess,
     shared::{Duty, Shared},
     thread, ticker,
 };
@@ -27,6 +27,10 @@ use crate::{
     storage::fs::{Lock, RealFs},
 };
 
+/// A disk is fast whose syncs take no longer than this on average.
+const FAST_SYNC: Duration = Duration::from_micros(400);
+/// Room kept for a full disk: a checkpoint of what a segment of the log holds fits into it.
+const RESERVE_BYTES: u64 = 16 << 20;
 /// How long connections may take to end when the server ends.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// How long a leader that ends waits until another one can take over.
@@ -62,6 +66,9 @@ impl Server {
         let surroundings = Surroundings {
             fs: Arc::new(RealFs),
             clock: clock.clone(),
+            process: Box::new(ThisProcess),
+            fast_sync: Some(FAST_SYNC),
+            reserve_bytes: RESERVE_BYTES,
             random,
             client_address,
             environment: Environment::collect(),
@@ -79,7 +86,7 @@ impl Server {
             thread::spawn("checkpoint", move || checkpointer.run()),
             thread::spawn("log", {
                 let shared = shared.clone();
-                move || log_writer::run(&shared)
+                move || shared.run_log()
             }),
         ];
         tasks.spawn(ticker::run(shared.clone(), wake, stop.clone()));

@@ -20,6 +20,7 @@ use super::{
     backlog::Backlog,
     clock::{Clock, between_us},
     pipeline::Pipeline,
+    process::Process,
     shell::Shell,
 };
 use crate::{
@@ -43,6 +44,8 @@ pub struct Shared {
     pub client_address: SocketAddr,
     /// Its time.
     pub clock: Clock,
+    /// The process it runs in.
+    pub process: Box<dyn Process>,
     /// The replicated state. Written to by the pipeline, for a bounded number of transactions at a
     /// time, and by the checkpointer, for a bounded number of slots.
     pub tree: RwLock<Tree>,

@@ -28,6 +28,6 @@ pub trait Shell: Send + Sync {
     /// Writes a tree that came from a leader as a new checkpoint.
     fn install(&self, tree: Box<Tree>);
 
-    /// Ends the process: its state must not be trusted any more.
-    fn halt(&self, why: &str) -> !;
+    /// The log stands on the checkpoint written last by [`Self::install`]: it counts.
+    fn installed(&self);
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use quorate_protocol::{Encode, Zxid};
-use tracing::info;
+use tracing::{debug, info, warn};
 
-use super::shared::Shared;
+use super::{core::Event, pipeline::Input, shared::Shared};
 use crate::{
-    net::peers::Link,
+    net::{End, peers::Link},
     peer::{
         packet::{self, Packet},
         snapshot::SnapshotWriter,
@@ -31,6 +31,9 @@ pub struct Stream {
     state: State,
     /// To be sent at least.
     until: Zxid,
+    piece: BytesMut,
+    /// How many bytes were sent.
+    bytes: usize,
 }
 
 enum State {
@@ -40,7 +43,7 @@ enum State {
 }
 
 /// How far a stream has come.
-pub enum Progress {
+enum Progress {
     /// There is more to come.
     More,
     /// Everything up to there was sent, which is all there is.
@@ -49,7 +52,7 @@ pub enum Progress {
 
 /// Why a stream ended before its time.
 #[derive(Debug, thiserror::Error)]
-pub enum StreamError {
+enum StreamError {
     /// The log cannot be read, or has let go what the learner needs.
     #[error(transparent)]
     Log(#[from] ReadError),
@@ -58,22 +61,71 @@ pub enum StreamError {
     Checkpoint(#[from] CheckpointError),
 }
 
+impl StreamError {
+    /// Whether durable data is gone: to go on would be to vouch for it, and to send the same
+    /// learner away again and again.
+    fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Log(ReadError::Corruption(_)) | Self::Checkpoint(CheckpointError::Damaged { .. })
+        )
+    }
+}
+
 impl Stream {
     pub(super) fn begin(link: Arc<Link>, plan: SyncPlan, until: Zxid) -> Self {
-        Self { link, state: State::Planned(plan), until }
+        Self::new(link, State::Planned(plan), until)
     }
 
     /// A stream that goes on behind one that has ended.
     pub(super) fn go_on(link: Arc<Link>, sent: Zxid) -> Self {
-        Self { link, state: State::Log { sent, reader: None }, until: sent }
+        Self::new(link, State::Log { sent, reader: None }, sent)
+    }
+
+    fn new(link: Arc<Link>, state: State, until: Zxid) -> Self {
+        Self { link, state, until, piece: BytesMut::new(), bytes: 0 }
+    }
+
+    /// Sends the next piece as soon as there is room for it; false when the stream has ended,
+    /// because it has caught up or because of its link or a failure.
+    pub fn advance(&mut self, shared: &Shared) -> bool {
+        let mut piece = std::mem::take(&mut self.piece);
+        piece.clear();
+        let next = self.next(shared, &mut piece);
+        let goes_on = match next {
+            Ok(Progress::CaughtUp(upto)) => {
+                let link = self.link.id;
+                info!(link = link.0, %upto, bytes = self.bytes, "a learner has caught up");
+                shared.submit(Input::Ensemble(Event::CaughtUp { link, upto }));
+                false
+            }
+            Ok(Progress::More) if self.link.outbox.push(&piece) => {
+                self.bytes += piece.len();
+                shared.submit(Input::Ensemble(Event::Progress(self.link.id)));
+                true
+            }
+            Ok(Progress::More) => {
+                debug!(link = self.link.id.0, "the link of a stream has ended");
+                false
+            }
+            Err(error) if error.is_damage() => {
+                let why = format!("what this server vouches for is not on its disk: {error}");
+                shared.process.halt(&why)
+            }
+            Err(error) => {
+                let link = self.link.id.0;
+                warn!(link, %error, "a learner cannot be brought up to date this way");
+                // It comes again.
+                self.link.outbox.end(End::Now);
+                false
+            }
+        };
+        self.piece = piece;
+        goes_on
     }
 
     /// Appends the next piece to `out`.
-    ///
-    /// # Errors
-    /// The learner cannot be brought up to date this way; its link is to be closed, and it comes
-    /// again.
-    pub fn next(&mut self, shared: &Shared, out: &mut BytesMut) -> Result<Progress, StreamError> {
+    fn next(&mut self, shared: &Shared, out: &mut BytesMut) -> Result<Progress, StreamError> {
         match &mut self.state {
             State::Planned(plan) => {
                 self.state = begin(shared, *plan, out)?;
@@ -107,12 +159,11 @@ impl Stream {
     }
 }
 
-/// The first packet, and what follows. What was planned from what the log once had is a snapshot
-/// when the log's beginning has been let go since.
+/// The first packet, and what follows.
 fn begin(shared: &Shared, plan: SyncPlan, out: &mut BytesMut) -> Result<State, StreamError> {
-    let (message, sent) = match plan {
-        SyncPlan::Diff { after } => (Message::Diff { last: shared.streamable() }, after),
-        SyncPlan::Trunc { to } => (Message::Trunc { to }, to),
+    let (sent, message) = match plan {
+        SyncPlan::Diff { after } => (after, Message::Diff { last: shared.streamable() }),
+        SyncPlan::Trunc { to } => (to, Message::Trunc { to }),
         SyncPlan::Snap => return begin_snapshot(shared, out),
     };
     match shared.log_source.open(sent) {
@@ -120,6 +171,7 @@ fn begin(shared: &Shared, plan: SyncPlan, out: &mut BytesMut) -> Result<State, S
             Packet::Zab(message).encode(out);
             Ok(State::Log { sent, reader: Some(reader) })
         }
+        // It has been let go since a checkpoint holds it, which whoever plans does not follow.
         Err(ReadError::Gone { .. }) => begin_snapshot(shared, out),
         Err(error) => Err(error.into()),
     }

@@ -66,6 +66,36 @@ impl Wake {
     }
 }
 
+impl Shared {
+    /// The time that the core wanted to be stepped at has come.
+    pub fn wake(&self) {
+        self.submit(tick(self));
+    }
+
+    /// Half a tick has passed; `also` goes to the core with that.
+    pub fn half_tick(&self, also: Option<Input>) {
+        let now_ms = self.clock.now_ms();
+        let conns = self.conns.all();
+        // Reported before anything expires: who was heard of since the last tick is alive.
+        let touched: Vec<_> = conns.iter().filter_map(|conn| conn.touched()).collect();
+        let mut inputs = vec![Input::Touched(touched), Input::Expire { now_ms }];
+        if self.settings.ensemble.is_some() {
+            inputs.push(tick(self));
+        }
+        inputs.extend(also);
+        self.pipeline.submit(self, &mut inputs);
+        for conn in conns {
+            if let Some(reason) = overdue(self, &conn, now_ms)
+                && conn.outbox.end(End::Now)
+            {
+                debug!(conn = conn.id.0, remote = %conn.stats.remote, reason, "cut off");
+                let without_session = u64::from(conn.session().is_none());
+                self.stats.sessionless_connections_expired.add(without_session);
+            }
+        }
+    }
+}
+
 /// Tells the ensemble's state machines what time it is.
 fn tick(shared: &Shared) -> Input {
     let log_waits_ms = shared.backlog.log_waits_ms(shared.clock.now_ms());
@@ -81,30 +111,10 @@ pub(super) async fn run(shared: Arc<Shared>, wake: Wake, stop: CancellationToken
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-            () = wake.reached(&shared) => {
-                shared.submit(tick(&shared));
-                continue;
+            _ = ticks.tick() => {
+                shared.half_tick(reaper.as_mut().and_then(|reaper| reaper.tick(Instant::now())));
             }
-        }
-        let now_ms = shared.clock.now_ms();
-        let conns = shared.conns.all();
-        // Reported before anything expires: who was heard of since the last tick is alive.
-        let touched: Vec<_> = conns.iter().filter_map(|conn| conn.touched()).collect();
-        let mut inputs = vec![Input::Touched(touched), Input::Expire { now_ms }];
-        if shared.settings.ensemble.is_some() {
-            inputs.push(tick(&shared));
-        }
-        inputs.extend(reaper.as_mut().and_then(|reaper| reaper.tick(Instant::now())));
-        shared.pipeline.submit(&shared, &mut inputs);
-        for conn in conns {
-            if let Some(reason) = overdue(&shared, &conn, now_ms)
-                && conn.outbox.end(End::Now)
-            {
-                debug!(conn = conn.id.0, remote = %conn.stats.remote, reason, "cut off");
-                let without_session = u64::from(conn.session().is_none());
-                shared.stats.sessionless_connections_expired.add(without_session);
-            }
+            () = wake.reached(&shared) => shared.wake(),
         }
     }
 }

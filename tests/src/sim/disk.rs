@@ -31,6 +31,7 @@ enum Armed {
     Nothing,
     PowerCut(u64),
     Error(u64),
+    Full,
 }
 
 /// A file that was damaged, and where.
@@ -121,8 +122,17 @@ impl Disk {
     }
 
     /// From now on there is no room, or there is room again.
-    pub fn set_full(&self, full: bool) {
-        self.faults.set(if full { Fault::Full(self.faults.changes()) } else { Fault::None });
+    pub fn set_full(&mut self, full: bool) {
+        self.disarm();
+        if full {
+            self.armed = Armed::Full;
+            self.faults.set(Fault::Full(self.faults.changes()));
+        }
+    }
+
+    /// Whether there is no room.
+    pub fn is_full(&self) -> bool {
+        self.armed == Armed::Full
     }
 
     /// Nothing is going to fail.

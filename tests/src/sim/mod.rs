@@ -9,6 +9,7 @@ pub mod history;
 pub mod model;
 pub mod nemesis;
 pub mod network;
+pub mod node;
 #[cfg(test)]
 mod perfect;
 pub mod plan;

@@ -83,6 +83,8 @@ pub enum Report {
     Promised { accepted_epoch: u32, current_epoch: u32 },
     /// A transaction is durable in its log.
     Logged { zxid: Zxid, txn: Vec<u8> },
+    /// Its log is about to be cut behind this transaction, or to begin anew with it.
+    Cutting { to: Zxid },
     /// Its log was cut.
     Truncated { to: Zxid },
     /// Its log and tree begin anew behind a snapshot.

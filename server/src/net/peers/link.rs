@@ -8,9 +8,15 @@ use std::{
     },
 };
 
+use bytes::BytesMut;
 use tokio::sync::Notify;
 
-use crate::{net::Outbox, zab::LinkId};
+use super::PeerEvent;
+use crate::{
+    net::Outbox,
+    peer::{FromLink, LinkDecoder, LinkError},
+    zab::LinkId,
+};
 
 /// Bytes received on one link and not dealt with yet above which no more are read from it.
 const RECEIVED_MAX: usize = 4 << 20;
@@ -43,16 +49,17 @@ impl Link {
     }
 
     /// Notes that nobody wants to hear of it any more.
-    pub(super) fn forget(&self) {
+    pub fn forget(&self) {
         self.forgotten.store(true, Ordering::Release);
     }
 
-    pub(super) fn is_forgotten(&self) -> bool {
+    /// Whether that was noted.
+    pub fn is_forgotten(&self) -> bool {
         self.forgotten.load(Ordering::Acquire)
     }
 
     /// Whether more may be read.
-    pub(super) fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.received.load(Ordering::Acquire) < RECEIVED_MAX
     }
 
@@ -82,6 +89,49 @@ impl Drop for Held {
                 link.room.notify_one();
             }
         }
+    }
+}
+
+/// What comes by a link, from bytes to events.
+#[derive(Debug)]
+pub struct LinkInput {
+    link: Arc<Link>,
+    decoder: LinkDecoder,
+    /// What has come and is not an event yet, for others to append to.
+    pub bytes: BytesMut,
+}
+
+impl LinkInput {
+    /// Of a link by which `bytes` came already.
+    pub fn new(link: Arc<Link>, decoder: LinkDecoder, bytes: BytesMut) -> Self {
+        Self { link, decoder, bytes }
+    }
+
+    /// Reports everything that is whole, unless nobody wants to hear of the link any more.
+    ///
+    /// # Errors
+    /// When what came cannot be understood; the link is to be ended then.
+    pub fn take(&mut self, mut sink: impl FnMut(PeerEvent)) -> Result<(), LinkError> {
+        let link = &self.link;
+        let mut report = |event| {
+            if !link.is_forgotten() {
+                sink(event);
+            }
+        };
+        while let Some(came) = self.decoder.next(&mut self.bytes)? {
+            let id = link.id;
+            report(match came {
+                FromLink::Packets(bytes) => {
+                    let held = Held::by(link, bytes.len());
+                    PeerEvent::Packets { link: id, bytes, held }
+                }
+                FromLink::Snapshot { zxid, tree } => PeerEvent::Snapshot { link: id, zxid, tree },
+            });
+        }
+        if self.decoder.is_in_snapshot() {
+            report(PeerEvent::Progress { link: link.id });
+        }
+        Ok(())
     }
 }
 

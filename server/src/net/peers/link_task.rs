@@ -10,10 +10,10 @@ use socket2::SockRef;
 use tokio::{net::TcpStream, time::timeout};
 use tracing::{debug, warn};
 
-use super::{Held, Link, PeerEvent, common::Common};
+use super::{Link, LinkInput, PeerEvent, common::Common};
 use crate::{
     net::{End, connection::send},
-    peer::{FromLink, LinkDecoder, LinkError},
+    peer::{LinkDecoder, LinkError},
 };
 
 /// Bytes waiting to be sent above which the outbox is left alone.
@@ -67,8 +67,7 @@ pub(super) struct LinkTask {
     common: Arc<Common>,
     link: Arc<Link>,
     stream: Arc<TcpStream>,
-    decoder: LinkDecoder,
-    input: BytesMut,
+    input: LinkInput,
     read_size: usize,
     out: BytesMut,
 }
@@ -86,8 +85,9 @@ impl LinkTask {
         let stream = Arc::new(stream);
         link.outbox.connect(stream.clone());
         let common = common.clone();
+        let input = LinkInput::new(link.clone(), decoder, input);
         let out = BytesMut::new();
-        Ok(Some(Self { common, link, stream, decoder, input, read_size: READ_MIN, out }))
+        Ok(Some(Self { common, link, stream, input, read_size: READ_MIN, out }))
     }
 
     pub(super) fn link(&self) -> &Arc<Link> {
@@ -177,9 +177,10 @@ impl LinkTask {
 
     /// Takes what has come.
     fn receive(&mut self) -> Result<(), LinkEnded> {
-        self.input.reserve(self.read_size);
-        let room = self.input.capacity() - self.input.len();
-        match self.stream.try_read_buf(&mut self.input) {
+        let input = &mut self.input.bytes;
+        input.reserve(self.read_size);
+        let room = input.capacity() - input.len();
+        match self.stream.try_read_buf(input) {
             Ok(0) => return Err(LinkEnded::ByRemote),
             Ok(read) if read == room => self.read_size = (2 * self.read_size).min(READ_MAX),
             Ok(read) if read < self.read_size / 4 => {
@@ -194,20 +195,8 @@ impl LinkTask {
 
     /// Hands over everything that is whole.
     fn decode(&mut self) -> Result<(), LinkEnded> {
-        let link = self.link.id;
-        while let Some(came) = self.decoder.next(&mut self.input)? {
-            self.report(match came {
-                FromLink::Packets(bytes) => {
-                    let held = Held::by(&self.link, bytes.len());
-                    PeerEvent::Packets { link, bytes, held }
-                }
-                FromLink::Snapshot { zxid, tree } => PeerEvent::Snapshot { link, zxid, tree },
-            });
-        }
-        if self.decoder.is_in_snapshot() {
-            self.report(PeerEvent::Progress { link });
-        }
-        Ok(())
+        let Self { input, common, .. } = self;
+        Ok(input.take(|event| (common.sink)(event))?)
     }
 
     fn report(&self, event: PeerEvent) {

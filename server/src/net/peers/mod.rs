@@ -43,8 +43,9 @@ use crate::{
 };
 
 pub use event::{PeerEvent, Sink};
-pub use link::{Held, Link};
+pub use link::{Held, Link, LinkInput};
 pub use ports::Ports;
+pub use quorum_port::{Refused, has_introduced_itself};
 pub use settings::Settings;
 
 /// The connections to the other servers.

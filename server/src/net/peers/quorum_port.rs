@@ -38,17 +38,23 @@ const LEARNER_INFO: [i32; 2] = [11, 16];
 
 /// Why nothing became of a connection.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+pub enum Refused {
+    /// Whoever it is, he does not want to learn.
     #[error("packet {0} is no learner's first packet")]
     NoLearner(PacketType),
+    /// He says nothing.
     #[error("no first packet in time")]
     Silent,
+    /// Others came after him.
     #[error("too many connections that have not introduced themselves")]
     TooManyNewcomers,
+    /// He has gone.
     #[error("closed by the other end before its first packet")]
     Closed,
+    /// What he says cannot be understood.
     #[error(transparent)]
     Packet(#[from] PacketError),
+    /// The socket failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -121,18 +127,26 @@ async fn introduce(
 /// Receives at least the first packet.
 async fn first_packet(stream: &mut TcpStream, input: &mut BytesMut) -> Result<(), Refused> {
     loop {
-        // Garbage is not waited for to become a packet.
-        let kind = input.first_chunk().map(|kind| i32::from_be_bytes(*kind));
-        if let Some(kind) = kind.filter(|kind| !LEARNER_INFO.contains(kind)) {
-            return Err(Refused::NoLearner(PacketType(kind)));
-        }
-        if peek_packet(input, FIRST_PACKET_MAX)?.is_some() {
+        if has_introduced_itself(input)? {
             return Ok(());
         }
         if stream.read_buf(input).await? == 0 {
             return Err(Refused::Closed);
         }
     }
+}
+
+/// Whether a learner's first packet is there whole.
+///
+/// # Errors
+/// When what came is none.
+pub fn has_introduced_itself(input: &[u8]) -> Result<bool, Refused> {
+    // Garbage is not waited for to become a packet.
+    let kind = input.first_chunk().map(|kind| i32::from_be_bytes(*kind));
+    if let Some(kind) = kind.filter(|kind| !LEARNER_INFO.contains(kind)) {
+        return Err(Refused::NoLearner(PacketType(kind)));
+    }
+    Ok(peek_packet(input, FIRST_PACKET_MAX)?.is_some())
 }
 
 async fn serve(common: &Arc<Common>, stream: TcpStream, input: BytesMut) {

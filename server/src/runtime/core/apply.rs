@@ -122,7 +122,7 @@ impl Core {
         *shared.tree.write() = tree;
         (self.applied, self.committed, self.durable) = (zxid, zxid, zxid);
         shared.backlog.checkpointed(zxid);
-        shared.backlog.set_installing(false);
+        shared.shell().installed();
         info!(%zxid, "a snapshot from the leader is installed");
         zxid
     }
@@ -140,11 +140,7 @@ impl Core {
         let upto = self.committed.min(self.durable);
         shared.set_streamable(upto);
         while self.applied < upto {
-            let next_sync = match &self.duty {
-                Duty::Leading(leading) => leading.next_sync(),
-                Duty::Learning(learning) => learning.next_sync(),
-                Duty::Alone | Duty::Looking { .. } => None,
-            };
+            let next_sync = self.proved_syncs.front().map(|(upto, _)| *upto);
             let stop = next_sync.filter(|at| *at > self.applied && *at < upto);
             self.apply_up_to(shared, stop.unwrap_or(upto));
             self.after_apply(shared);
@@ -212,7 +208,7 @@ impl Core {
         let mut applied = 0_u64;
         let mut reader = match shared.log_source.open(self.applied) {
             Ok(reader) => reader,
-            Err(error) => shared.shell().halt(&format!("the log cannot be read again: {error}")),
+            Err(error) => shared.process.halt(&format!("the log cannot be read again: {error}")),
         };
         let mut teller = Teller::new(shared);
         let mut tree = shared.tree.write();
@@ -223,10 +219,10 @@ impl Core {
                     applied += 1;
                 }
                 Ok(None) => {
-                    shared.shell().halt(&format!("the log ends at {}, not at {upto}", self.applied))
+                    shared.process.halt(&format!("the log ends at {}, not at {upto}", self.applied))
                 }
                 Err(error) => {
-                    shared.shell().halt(&format!("the log cannot be read again: {error}"))
+                    shared.process.halt(&format!("the log cannot be read again: {error}"))
                 }
             }
         }

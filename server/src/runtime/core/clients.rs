@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quorate_protocol::{Encode, OpCode, SessionId, frame::put_frame, record::ConnectResponse};
 use tracing::{debug, info};
 
-use super::{Core, Duty, Waiting, forwarded::Pending};
+use super::{ClientSync, Core, Duty, Waiting, forwarded::Pending};
 use crate::{
     admin::Answer,
     net::{Conn, End},
@@ -138,17 +138,21 @@ impl Core {
                 self.abandon(shared, 1);
             }
             Duty::Leading(_) | Duty::Learning(_) | Duty::Looking { planned: true } => {
-                self.order.push_write(waiting.conn.id);
-                self.ask_for_sync(shared, waiting);
+                self.order.push_sync(waiting.conn.id);
+                let number = self.forwarded.number();
+                self.ask_for_sync(shared, ClientSync { number, waiting });
             }
         }
     }
 
-    /// Answers a `sync` in its turn.
+    /// Answers a `sync` in its turn: at once, or right behind a write of its own client that is
+    /// under way.
     pub(super) fn finish_sync(&mut self, shared: &Shared, tree: &Tree, waiting: Waiting) {
         let conn = waiting.conn.id;
-        self.answer_waiting(shared, tree, waiting);
-        self.release(shared, tree, conn);
+        if let Some(waiting) = self.order.synced(conn, waiting) {
+            self.answer_waiting(shared, tree, waiting);
+            self.release(shared, tree, conn);
+        }
     }
 
     fn open(&mut self, shared: &Shared, tree: &Tree, wall_ms: i64, opening: Opening) {

@@ -305,13 +305,24 @@ impl Core {
     }
 
     /// Tells the state machines what happened and does what they say.
+    ///
+    /// What was prepared is said before anything else: it is on its way into the log, and this
+    /// server may not lead any more afterwards.
     pub(super) fn zab(&mut self, shared: &Shared, wall_ms: i64, input: zab::Input<'_>) {
+        if !matches!(input, zab::Input::Proposed { .. }) {
+            self.propose(shared);
+        }
         let Some(ensemble) = &mut self.ensemble else { return };
         let mut effects = Vec::new();
         ensemble.zab.step(shared.clock.now_ms(), input, &mut effects);
         for effect in effects {
             self.perform(shared, wall_ms, effect);
         }
+    }
+
+    /// What this server is in its ensemble; none for a server alone.
+    pub fn role(&self) -> Option<Role> {
+        self.ensemble.as_ref().map(|ensemble| ensemble.zab.role())
     }
 
     /// What operators are shown.
@@ -411,7 +422,7 @@ impl Core {
                 }
             }
             Effect::Confirmed { ticket } => self.confirmed(shared, ticket),
-            Effect::Halt(why) => shared.shell().halt(why),
+            Effect::Halt(why) => shared.process.halt(why),
         }
     }
 
@@ -482,8 +493,9 @@ impl Core {
                 conn.outbox.end(End::Now);
             }
         }
-        let mut lost = std::mem::take(&mut self.pending_syncs).len();
-        for pending in self.forwarded.take() {
+        let proved = std::mem::take(&mut self.proved_syncs).len();
+        let mut lost = proved + std::mem::take(&mut self.pending_syncs).len();
+        for (_, pending) in self.forwarded.take() {
             match pending {
                 Pending::Write { .. } => lost += 1,
                 Pending::Open { conn, timeout_ms, read_only, .. } => {
@@ -516,14 +528,10 @@ impl Core {
 
     /// What is due whenever something was applied.
     pub(super) fn after_apply(&mut self, shared: &Shared) {
-        match &mut self.duty {
-            Duty::Leading(leading) => {
-                leading.prune(self.applied);
-                self.answer_syncs(shared);
-            }
-            Duty::Learning(_) => self.answer_learner_syncs(shared),
-            Duty::Alone | Duty::Looking { .. } => {}
+        if let Duty::Leading(leading) = &mut self.duty {
+            leading.prune(self.applied);
         }
+        self.answer_syncs(shared);
     }
 }
 

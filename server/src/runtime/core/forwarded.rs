@@ -69,8 +69,14 @@ pub(super) struct Forwarded {
 impl Forwarded {
     pub(super) fn push(&mut self, pending: Pending) {
         let session = pending.request().session;
-        self.by_session.entry(session).or_default().push_back((self.next, pending));
+        let number = self.number();
+        self.by_session.entry(session).or_default().push_back((number, pending));
+    }
+
+    /// The next number in the order in which clients ask.
+    pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
+        self.next
     }
 
     /// Who waits for the transaction with this header, if it is somebody here.
@@ -90,16 +96,16 @@ impl Forwarded {
     }
 
     /// Takes everything out, in the order in which it came.
-    pub(super) fn take(&mut self) -> Vec<Pending> {
+    pub(super) fn take(&mut self) -> Vec<(u64, Pending)> {
         let mut all: Vec<_> = self.by_session.drain().flat_map(|(_, queue)| queue).collect();
         all.sort_unstable_by_key(|(number, _)| *number);
-        all.into_iter().map(|(_, pending)| pending).collect()
+        all
     }
 
     /// Everything, in the order in which it came.
-    pub(super) fn in_order(&self) -> Vec<&Pending> {
+    pub(super) fn in_order(&self) -> Vec<&(u64, Pending)> {
         let mut all: Vec<_> = self.by_session.values().flatten().collect();
         all.sort_unstable_by_key(|(number, _)| *number);
-        all.into_iter().map(|(_, pending)| pending).collect()
+        all
     }
 }

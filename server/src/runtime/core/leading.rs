@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use quorate_protocol::{Encode, Id, OpCode, SessionId, Zxid};
 use tracing::debug;
 
-use super::{Core, Duty, Waiting, forwarded::Pending, window::Window};
+use super::{ClientSync, Core, Duty, forwarded::Pending, window::Window};
 use crate::{
     admin::LeaderNumbers,
     net::End,
@@ -29,12 +29,12 @@ pub(super) struct Leading {
     /// The server each session was last heard of by; sessions not heard of yet are missing, and
     /// belong to whoever asks first. Never iterated.
     owners: HashMap<SessionId, Owner, FixedState>,
-    /// Syncs that wait for the proof that this server leads.
+    /// Syncs of this server's clients that wait for the proof that it leads.
     syncs: VecDeque<Sync>,
+    /// Those of learners.
+    learners_syncs: VecDeque<(u64, LinkId)>,
     /// The number of the last of them.
     last_ticket: u64,
-    /// It led when this one was asked for, or later.
-    confirmed: u64,
     /// Streams to learners that have not caught up.
     streams: usize,
     /// No new proposals are made.
@@ -51,16 +51,12 @@ enum Owner {
     Learner(LinkId),
 }
 
+/// A `sync` of a client of this server.
 struct Sync {
     ticket: u64,
     /// What was committed when it came: everything that was acknowledged to anybody.
     behind: Zxid,
-    waits: SyncWaits,
-}
-
-enum SyncWaits {
-    Client(Waiting),
-    Learner(LinkId),
+    asked: ClientSync,
 }
 
 impl Leading {
@@ -71,8 +67,8 @@ impl Leading {
             window: Window::new(last),
             owners: HashMap::default(),
             syncs: VecDeque::new(),
+            learners_syncs: VecDeque::new(),
             last_ticket: 0,
-            confirmed: 0,
             streams: 0,
             draining: false,
             ids: (Bytes::new(), Arc::from([])),
@@ -81,12 +77,8 @@ impl Leading {
 
     /// Adds what is known here.
     pub(super) fn numbers(&self, numbers: LeaderNumbers) -> LeaderNumbers {
-        LeaderNumbers { pending_syncs: self.syncs.len(), ..numbers }
-    }
-
-    /// Where a sync is to be answered before anything further is applied.
-    pub(super) fn next_sync(&self) -> Option<Zxid> {
-        self.syncs.front().filter(|sync| sync.ticket <= self.confirmed).map(|sync| sync.behind)
+        let pending_syncs = self.syncs.len() + self.learners_syncs.len();
+        LeaderNumbers { pending_syncs, ..numbers }
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -125,14 +117,8 @@ impl Leading {
     }
 
     /// Syncs of clients of this server that were not answered.
-    pub(super) fn take_syncs(&mut self) -> Vec<Waiting> {
-        let syncs = std::mem::take(&mut self.syncs).into_iter();
-        syncs
-            .filter_map(|sync| match sync.waits {
-                SyncWaits::Client(waiting) => Some(waiting),
-                SyncWaits::Learner(_) => None,
-            })
-            .collect()
+    pub(super) fn take_syncs(&mut self) -> Vec<ClientSync> {
+        std::mem::take(&mut self.syncs).into_iter().map(|sync| sync.asked).collect()
     }
 
     fn identities(&mut self, ids: Ids<'_>) -> Arc<[Id]> {
@@ -161,7 +147,9 @@ impl Core {
         }
         match packet {
             Packet::Request { op: OpCode::Sync, .. } => {
-                self.add_sync(shared, wall_ms, SyncWaits::Learner(link));
+                self.add_sync(shared, wall_ms, |leading, ticket, _| {
+                    leading.learners_syncs.push_back((ticket, link));
+                });
             }
             Packet::Request { session, cxid, op, body, ids } => {
                 let auth = leading.identities(*ids);
@@ -224,52 +212,43 @@ impl Core {
     }
 
     /// A client of this server asks for a sync.
-    pub(super) fn add_client_sync(&mut self, shared: &Shared, waiting: Waiting) {
+    pub(super) fn add_client_sync(&mut self, shared: &Shared, sync: ClientSync) {
         let wall_ms = shared.clock.wall_ms();
-        self.add_sync(shared, wall_ms, SyncWaits::Client(waiting));
+        self.add_sync(shared, wall_ms, |leading, ticket, behind| {
+            leading.syncs.push_back(Sync { ticket, behind, asked: sync });
+        });
     }
 
-    fn add_sync(&mut self, shared: &Shared, wall_ms: i64, waits: SyncWaits) {
-        // What was prepared in this step comes before it.
-        self.propose(shared);
+    /// Asks for the proof that this server leads, for a sync that is behind what is committed.
+    fn add_sync(
+        &mut self,
+        shared: &Shared,
+        wall_ms: i64,
+        add: impl FnOnce(&mut Leading, u64, Zxid),
+    ) {
         let behind = self.committed;
         let Duty::Leading(leading) = &mut self.duty else { return };
         leading.last_ticket += 1;
         let ticket = leading.last_ticket;
-        leading.syncs.push_back(Sync { ticket, behind, waits });
+        add(leading, ticket, behind);
         self.zab(shared, wall_ms, zab::Input::Confirm { ticket });
     }
 
-    /// This server led when this ticket was asked for, or later.
+    /// This server led when this ticket was asked for, or later. A learner has been sent everything
+    /// that was committed when it asked, and is answered before what is committed next.
     pub(super) fn confirmed(&mut self, shared: &Shared, ticket: u64) {
-        if let Duty::Leading(leading) = &mut self.duty {
-            leading.confirmed = leading.confirmed.max(ticket);
-            self.answer_syncs(shared);
+        while let Duty::Leading(leading) = &mut self.duty
+            && let Some((_, link)) =
+                leading.learners_syncs.pop_front_if(|(asked, _)| *asked <= ticket)
+        {
+            self.send(link, |out| Packet::Synced.encode(out));
         }
-    }
-
-    /// Answers the syncs that need not wait any more, in their order. A learner has been sent
-    /// everything that was committed when it asked.
-    pub(super) fn answer_syncs(&mut self, shared: &Shared) {
-        loop {
-            let applied = self.applied;
-            let Duty::Leading(leading) = &mut self.duty else { return };
-            let confirmed = leading.confirmed;
-            let is_ready = |sync: &mut Sync| {
-                sync.ticket <= confirmed
-                    && (matches!(sync.waits, SyncWaits::Learner(_)) || sync.behind <= applied)
-            };
-            let Some(sync) = leading.syncs.pop_front_if(is_ready) else { return };
-            match sync.waits {
-                SyncWaits::Client(waiting) => {
-                    let tree = shared.tree.read();
-                    self.finish_sync(shared, &tree, waiting);
-                }
-                SyncWaits::Learner(link) => {
-                    self.send(link, |out| Packet::Synced.encode(out));
-                }
+        if let Duty::Leading(leading) = &mut self.duty {
+            while let Some(sync) = leading.syncs.pop_front_if(|sync| sync.ticket <= ticket) {
+                self.proved_syncs.push_back((sync.behind, sync.asked));
             }
         }
+        self.answer_syncs(shared);
     }
 
     /// Has what was prepared proposed to the learners.
@@ -296,25 +275,32 @@ impl Core {
             self.sessions.open(session, timeout_ms, now_ms);
         }
         self.duty = Duty::Leading(Leading::new(self.outgoing.last_zxid(), now_ms));
-        self.take_up_pending(shared, &tree, wall_ms);
         drop(tree);
-        self.take_up_syncs(shared);
+        let mut syncs = self.take_pending_syncs();
+        for (number, pending) in self.forwarded.take() {
+            while let Some(sync) = syncs.pop_front_if(|sync| sync.number < number) {
+                self.add_client_sync(shared, sync);
+            }
+            let tree = shared.tree.read();
+            self.take_up(shared, &tree, wall_ms, pending);
+        }
+        for sync in syncs {
+            self.add_client_sync(shared, sync);
+        }
         self.admit_early(shared, wall_ms);
     }
 
-    /// Prepares what clients of this server had asked for before it led.
-    fn take_up_pending(&mut self, shared: &Shared, tree: &Tree, wall_ms: i64) {
-        for pending in self.forwarded.take() {
-            match pending {
-                Pending::Write { conn, request, arrival } => {
-                    let waits = Waits::Reply(conn);
-                    self.prepare_in_place(shared, tree, wall_ms, &request, waits, arrival);
-                }
-                Pending::Open { conn, request, timeout_ms, read_only } => {
-                    let waits = Waits::Session { conn, timeout_ms, read_only };
-                    let arrival = Arrival::at(shared.clock.now_us());
-                    self.prepare(shared, tree, wall_ms, &request, waits, arrival);
-                }
+    /// Prepares what a client of this server had asked for before it led.
+    fn take_up(&mut self, shared: &Shared, tree: &Tree, wall_ms: i64, pending: Pending) {
+        match pending {
+            Pending::Write { conn, request, arrival } => {
+                let waits = Waits::Reply(conn);
+                self.prepare_in_place(shared, tree, wall_ms, &request, waits, arrival);
+            }
+            Pending::Open { conn, request, timeout_ms, read_only } => {
+                let waits = Waits::Session { conn, timeout_ms, read_only };
+                let arrival = Arrival::at(shared.clock.now_us());
+                self.prepare(shared, tree, wall_ms, &request, waits, arrival);
             }
         }
     }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::BytesMut;
-use quorate_protocol::{Encode, SessionId, Zxid};
+use quorate_protocol::{Encode, SessionId};
 
-use super::{Core, Duty, Waiting, clients::refuse_session, forwarded::Pending};
+use super::{
+    ClientSync, Core, Duty, clients::refuse_session, ensemble::Ensemble, forwarded::Pending,
+};
 use crate::{
     peer::packet::{self, Packet},
     request::Request,
@@ -23,9 +25,7 @@ pub(super) struct Learning {
     pub(super) link: LinkId,
     member: Member,
     /// Syncs that the leader was asked for; it answers them in order.
-    syncs_asked: VecDeque<Waiting>,
-    /// Syncs that it has answered, and up to where everything must be applied first.
-    syncs_answered: VecDeque<(Zxid, Waiting)>,
+    syncs_asked: VecDeque<ClientSync>,
     /// Clients that came with their sessions, until the leader says whether those are valid.
     revalidating: BTreeMap<SessionId, VecDeque<Reopening>>,
     /// Sessions heard of since the leader was told last, with their timeouts.
@@ -38,7 +38,6 @@ impl Learning {
             link,
             member,
             syncs_asked: VecDeque::new(),
-            syncs_answered: VecDeque::new(),
             revalidating: BTreeMap::new(),
             touched: BTreeMap::new(),
         }
@@ -51,11 +50,6 @@ impl Learning {
         }
     }
 
-    /// Where a sync is to be answered before anything further is applied.
-    pub(super) fn next_sync(&self) -> Option<Zxid> {
-        self.syncs_answered.front().map(|(upto, _)| *upto)
-    }
-
     /// Notes which sessions were heard of, for the leader.
     pub(super) fn touched(&mut self, sessions: &[(SessionId, i64)], tree: &Tree) {
         for (session, _) in sessions {
@@ -65,11 +59,17 @@ impl Learning {
         }
     }
 
+    /// Asks the leader for a sync.
+    fn ask(&mut self, ensemble: &mut Ensemble, sync: ClientSync) {
+        if let Behind::Read(request) = &sync.waiting.item {
+            ensemble.send(self.link, |out| put_request(out, request));
+        }
+        self.syncs_asked.push_back(sync);
+    }
+
     /// Takes what is not answered, in order: syncs, and clients with their sessions.
-    pub(super) fn take_unanswered(&mut self) -> (Vec<Waiting>, Vec<Reopening>) {
-        let answered = std::mem::take(&mut self.syncs_answered);
-        let asked = std::mem::take(&mut self.syncs_asked);
-        let syncs = answered.into_iter().map(|(_, waiting)| waiting).chain(asked).collect();
+    pub(super) fn take_unanswered(&mut self) -> (Vec<ClientSync>, Vec<Reopening>) {
+        let syncs = std::mem::take(&mut self.syncs_asked).into();
         let revalidating = std::mem::take(&mut self.revalidating);
         (syncs, revalidating.into_values().flatten().collect())
     }
@@ -86,21 +86,13 @@ impl Core {
     }
 
     /// Asks the leader for a sync; kept until there is one.
-    pub(super) fn ask_for_sync(&mut self, shared: &Shared, waiting: Waiting) {
-        match &mut self.duty {
-            Duty::Leading(leading) if !leading.is_draining() => {
-                self.add_client_sync(shared, waiting);
+    pub(super) fn ask_for_sync(&mut self, shared: &Shared, sync: ClientSync) {
+        match (&mut self.duty, &mut self.ensemble) {
+            (Duty::Leading(leading), _) if !leading.is_draining() => {
+                self.add_client_sync(shared, sync);
             }
-            Duty::Learning(learning) => {
-                let link = learning.link;
-                if let Behind::Read(request) = &waiting.item
-                    && let Some(ensemble) = &mut self.ensemble
-                {
-                    ensemble.send(link, |out| put_request(out, request));
-                }
-                learning.syncs_asked.push_back(waiting);
-            }
-            _ => self.pending_syncs.push(waiting),
+            (Duty::Learning(learning), Some(ensemble)) => learning.ask(ensemble, sync),
+            _ => self.pending_syncs.push(sync),
         }
     }
 
@@ -120,9 +112,9 @@ impl Core {
         let Duty::Learning(learning) = &mut self.duty else { return };
         match packet {
             Packet::Synced => {
-                if let Some(waiting) = learning.syncs_asked.pop_front() {
-                    learning.syncs_answered.push_back((self.committed, waiting));
-                    self.answer_learner_syncs(shared);
+                if let Some(sync) = learning.syncs_asked.pop_front() {
+                    self.proved_syncs.push_back((self.committed, sync));
+                    self.answer_syncs(shared);
                 }
             }
             Packet::Revalidated { session, valid } => {
@@ -147,18 +139,12 @@ impl Core {
         }
     }
 
-    /// Answers the syncs that the leader has answered, as far as that is applied here.
-    pub(super) fn answer_learner_syncs(&mut self, shared: &Shared) {
-        loop {
-            let applied = self.applied;
-            let Duty::Learning(learning) = &mut self.duty else { return };
-            let Some((_, waiting)) =
-                learning.syncs_answered.pop_front_if(|(upto, _)| *upto <= applied)
-            else {
-                return;
-            };
+    /// Answers the syncs that a leader has answered, as far as that is applied here.
+    pub(super) fn answer_syncs(&mut self, shared: &Shared) {
+        let applied = self.applied;
+        while let Some((_, sync)) = self.proved_syncs.pop_front_if(|(upto, _)| *upto <= applied) {
             let tree = shared.tree.read();
-            self.finish_sync(shared, &tree, waiting);
+            self.finish_sync(shared, &tree, sync.waiting);
         }
     }
 
@@ -179,21 +165,28 @@ impl Core {
     ) {
         self.apply_initial_history(shared);
         self.outgoing.begin_term();
-        self.duty = Duty::Learning(Learning::new(link, member));
+        let mut learning = Learning::new(link, member);
+        let mut syncs = self.take_pending_syncs();
         if let Some(ensemble) = &mut self.ensemble {
-            for pending in self.forwarded.in_order() {
+            for (number, pending) in self.forwarded.in_order() {
+                while let Some(sync) = syncs.pop_front_if(|sync| sync.number < *number) {
+                    learning.ask(ensemble, sync);
+                }
                 ensemble.send(link, |out| put_request(out, pending.request()));
             }
+            for sync in syncs {
+                learning.ask(ensemble, sync);
+            }
         }
-        self.take_up_syncs(shared);
+        self.duty = Duty::Learning(learning);
         self.admit_early(shared, wall_ms);
     }
 
-    /// Asks for the syncs that were not answered before.
-    pub(super) fn take_up_syncs(&mut self, shared: &Shared) {
-        for waiting in std::mem::take(&mut self.pending_syncs) {
-            self.ask_for_sync(shared, waiting);
-        }
+    /// The syncs that were not answered before, in the order in which clients asked.
+    pub(super) fn take_pending_syncs(&mut self) -> VecDeque<ClientSync> {
+        let mut syncs = std::mem::take(&mut self.pending_syncs);
+        syncs.sort_unstable_by_key(|sync| sync.number);
+        syncs.into()
     }
 
     /// Keeps what was asked of a leader for the next one.

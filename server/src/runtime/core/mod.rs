@@ -78,7 +78,10 @@ pub struct Core {
     /// What clients asked for that another server has to do.
     forwarded: Forwarded,
     /// Syncs that wait for the next leader.
-    pending_syncs: Vec<Waiting>,
+    pending_syncs: Vec<ClientSync>,
+    /// Syncs that a leader has answered, and up to where everything must be applied first; also
+    /// while the leader changes, for what it had committed behind them may come to be applied.
+    proved_syncs: VecDeque<(Zxid, ClientSync)>,
     /// Clients that came while there was no leader.
     early: Vec<Input>,
     /// Connections to be told of what is in their outboxes.
@@ -113,6 +116,13 @@ struct Waiting {
     conn: Arc<Conn>,
     item: Behind,
     arrival: Arrival,
+}
+
+/// A client's `sync`. Syncs and what is in [`Forwarded`] are numbered in the order in which clients
+/// asked, so that another leader is asked in the same order.
+struct ClientSync {
+    number: u64,
+    waiting: Waiting,
 }
 
 /// Where a core begins: what recovery found.
@@ -152,6 +162,7 @@ impl Core {
             ensemble,
             forwarded: Forwarded::default(),
             pending_syncs: Vec::new(),
+            proved_syncs: VecDeque::new(),
             early: Vec::new(),
             to_wake: Vec::new(),
             released: Vec::new(),

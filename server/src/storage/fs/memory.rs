@@ -274,7 +274,10 @@ impl Fs for MemoryFs {
     }
 
     fn create_dir(&self, dir: &Path) -> Result<()> {
-        self.state.lock().folders.entry(dir.to_owned()).or_default();
+        let folders = &mut self.state.lock().folders;
+        for dir in dir.ancestors() {
+            folders.entry(dir.to_owned()).or_default();
+        }
         Ok(())
     }
 

@@ -73,6 +73,8 @@ pub enum Seen {
     Promised { server: Server, accepted_epoch: u32, current_epoch: u32 },
     /// A transaction is durable in the log.
     Logged { server: Server, entry: Entry },
+    /// What is above is about to go from the log: if the process ends now, it may be gone.
+    Cutting { server: Server, to: Zxid },
     /// What was above has gone from the log.
     Truncated { server: Server, to: Zxid },
     /// Log and tree begin anew with a snapshot of everything up to there.
@@ -90,6 +92,8 @@ pub struct Replica {
     pub log: Vec<Entry>,
     /// Everything up to there is in a snapshot or checkpoint instead.
     pub floor: Zxid,
+    /// It was about to lose what is above.
+    pub cutting: Option<Zxid>,
     /// How many of all delivered transactions its tree holds.
     pub delivered: usize,
     /// The last of them.
@@ -110,21 +114,33 @@ impl Replica {
 
     /// Whether it has this transaction.
     pub fn has(&self, entry: Entry) -> bool {
-        entry.zxid <= self.floor
-            || self
-                .log
-                .binary_search_by_key(&entry.zxid, |logged| logged.zxid)
-                .is_ok_and(|at| self.log[at] == entry)
+        contains(&self.log, self.floor, entry)
     }
 }
 
+fn contains(log: &[Entry], floor: Zxid, entry: Entry) -> bool {
+    let at = log.binary_search_by_key(&entry.zxid, |logged| logged.zxid);
+    entry.zxid <= floor || at.is_ok_and(|at| log[at] == entry)
+}
+
 /// A leader whose epoch a quorum has joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Established {
     /// The leader.
     pub server: Server,
     /// The last transaction of its initial history.
     pub last: Zxid,
+    /// Its log at that time.
+    pub log: Vec<Entry>,
+    /// What is in a snapshot or checkpoint instead.
+    pub floor: Zxid,
+}
+
+impl Established {
+    /// Whether it had this transaction.
+    pub fn has(&self, entry: Entry) -> bool {
+        contains(&self.log, self.floor, entry)
+    }
 }
 
 /// Everything that was seen so far. The checks look at it as it was before the event they are
@@ -171,6 +187,7 @@ impl Ledger {
                 self.replicas[*server] = Replica {
                     log: log.clone(),
                     floor: *floor,
+                    cutting: None,
                     delivered: self.delivered_upto(*applied),
                     applied: *applied,
                     role: Role::Looking,
@@ -183,8 +200,12 @@ impl Ledger {
                 let replica = &mut self.replicas[*server];
                 replica.role = *role;
                 if let Role::Leading { epoch } = *role {
-                    let established = Established { server: *server, last: replica.last() };
-                    self.leaders.entry(epoch).or_insert(established);
+                    self.leaders.entry(epoch).or_insert_with(|| Established {
+                        server: *server,
+                        last: replica.last(),
+                        log: replica.log.clone(),
+                        floor: replica.floor,
+                    });
                 }
             }
             Seen::Promised { server, accepted_epoch, current_epoch } => {
@@ -193,7 +214,9 @@ impl Ledger {
                 replica.current_epoch = *current_epoch;
             }
             Seen::Logged { server, entry } => self.replicas[*server].log.push(*entry),
+            Seen::Cutting { server, to } => self.replicas[*server].cutting = Some(*to),
             Seen::Truncated { server, to } => {
+                self.replicas[*server].cutting = None;
                 let log = &mut self.replicas[*server].log;
                 log.truncate(log.partition_point(|entry| entry.zxid <= *to));
             }
@@ -201,6 +224,7 @@ impl Ledger {
                 let delivered = self.delivered_upto(*zxid);
                 let replica = &mut self.replicas[*server];
                 replica.log.clear();
+                replica.cutting = None;
                 replica.floor = *zxid;
                 replica.applied = *zxid;
                 replica.delivered = delivered;

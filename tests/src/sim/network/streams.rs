@@ -44,6 +44,8 @@ enum Piece {
     Request,
     Accepted,
     Data(Vec<u8>),
+    /// Something that does not get through; only who does not know the connection says so.
+    Lost,
     /// The end after everything that was sent.
     End,
     /// Nobody knows of such a connection here, or somebody in between cut it.
@@ -73,6 +75,8 @@ struct Stream {
     ends: [End; 2],
     /// By the end they lead to.
     pipes: [Pipe; 2],
+    /// It was cut: nothing gets through any more.
+    is_cut: bool,
 }
 
 /// All connections.
@@ -110,7 +114,7 @@ impl Streams {
         let dialer = End { host: from, boot: paths.boot(from), is_open: true };
         let acceptor = End { host: to, boot: 0, is_open: false };
         let (ends, pipes) = ([dialer, acceptor], Default::default());
-        self.all.insert(id, Stream { port, ends, pipes });
+        self.all.insert(id, Stream { port, ends, pipes, is_cut: false });
         self.put(paths, now, id, 1, Piece::Request);
         id
     }
@@ -165,6 +169,9 @@ impl Streams {
             if told {
                 self.put(paths, now, id, to, Piece::Reset);
             }
+        }
+        if let Some(stream) = self.all.get_mut(&id) {
+            stream.is_cut = true;
         }
     }
 
@@ -270,11 +277,12 @@ impl Streams {
                 self.end(id, to);
                 is_known.then_some(Arrival::Closed { host, stream: id })
             }
-            Piece::Request | Piece::Accepted | Piece::Data(_) if !is_known => {
+            Piece::Request | Piece::Accepted | Piece::Data(_) | Piece::Lost if !is_known => {
                 self.put(paths, now, id, 1 - to, Piece::Reset);
                 None
             }
             Piece::Accepted => Some(Arrival::Connected { host, stream: id }),
+            Piece::Lost => None,
             Piece::Data(bytes) => Some(Arrival::Data { host, stream: id, bytes }),
             Piece::Request => unreachable!("a request to a process that runs is dealt with above"),
         }
@@ -298,6 +306,10 @@ impl Streams {
 
     fn put(&mut self, paths: &mut Paths, now: Micros, id: StreamId, to: usize, piece: Piece) {
         let Some(stream) = self.all.get_mut(&id) else { return };
+        let piece = match piece {
+            Piece::Data(_) | Piece::End if stream.is_cut => Piece::Lost,
+            piece => piece,
+        };
         let (from, host) = (stream.ends[1 - to].host, stream.ends[to].host);
         let size = if let Piece::Data(bytes) = &piece { bytes.len() } else { 0 };
         let pipe = &mut stream.pipes[to];

@@ -311,7 +311,7 @@ impl World {
         }
         let is_bad = |voter: usize| {
             voter == server
-                || self.machines[voter].health != Health::Good
+                || !self.machines[voter].is_whole()
                 || self.replica(voter).current_epoch == 0
         };
         let bad = (0..self.plan.participants).filter(|&voter| is_bad(voter)).count();
@@ -384,7 +384,7 @@ impl World {
         let others = (0..participants).filter(|&other| other != server);
         let have = others.filter(|&other| {
             let (own, other_) = (self.replica(server), self.replica(other));
-            self.machines[other].health == Health::Good
+            self.machines[other].is_whole()
                 && other_.has(last)
                 && other_.current_epoch >= own.current_epoch
         });

@@ -43,7 +43,7 @@ impl World {
     fn choose_core(&mut self) -> Vec<usize> {
         let participants = self.plan.participants;
         let is_whole = |&server: &usize| {
-            self.machines[server].health == Health::Good
+            self.machines[server].is_whole()
                 && self.checker.ledger().replicas[server].current_epoch > 0
         };
         let mut whole: Vec<_> = (0..participants).filter(is_whole).collect();

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt::{Debug, Formatter},
-    path::Path,
+    path::PathBuf,
 };
 
 use quorate_server::storage::layout::Layout;
@@ -28,6 +28,11 @@ pub trait Factory: Debug {
         local: Micros,
         seed: u64,
     ) -> Result<(Box<dyn Server>, Found), String>;
+}
+
+/// The folders of a server for data and for its log.
+pub fn folders(server: usize) -> [PathBuf; 2] {
+    ["data", "log"].map(|folder| PathBuf::from(format!("/{server}/{folder}")))
 }
 
 /// What is true of a disk.
@@ -84,10 +89,9 @@ impl Debug for Machine {
 impl Machine {
     /// A machine with an empty disk that is off.
     pub fn new(id: usize, machine: &plan::Machine) -> Self {
-        let folder = format!("/{id}");
-        let folder = Path::new(&folder);
+        let [data, log] = folders(id);
         Self {
-            disk: Disk::new(Layout::new(&folder.join("data"), &folder.join("log"))),
+            disk: Disk::new(Layout::new(&data, &log)),
             health: Health::Good,
             clock: machine.clock,
             sync: machine.sync,
@@ -101,6 +105,12 @@ impl Machine {
             is_held: false,
             remembered: None,
         }
+    }
+
+    /// Whether the disk holds what it should, as far as anybody but its server can know: damage may
+    /// not have been found yet.
+    pub fn is_whole(&self) -> bool {
+        self.health == Health::Good && !self.disk.was_damaged()
     }
 
     /// Whether a process runs and does not stand still.

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 
 use quorate_server::zab::election::Notification;
 
-pub use machine::{Factory, Health, Machine};
+pub use machine::{Factory, Health, Machine, folders};
 
 use self::faults::Remedy;
 use super::{

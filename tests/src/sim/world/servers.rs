@@ -69,8 +69,20 @@ impl World {
 
     /// What the disk holds cannot be used: an operator will have to replace it.
     fn refused(&mut self, server: usize) -> Result<(), Broken> {
+        let machine = &mut self.machines[server];
+        if machine.disk.has_lost_power() || machine.disk.has_failed() {
+            self.coverage.count("disk failed at a start");
+            machine.disk.cut_power(&mut self.random);
+            self.start_soon(server);
+            return Ok(());
+        }
+        if machine.disk.is_full() {
+            self.coverage.count("no room for a start");
+            self.start_soon(server);
+            return Ok(());
+        }
         self.coverage.count("start refused");
-        self.machines[server].disk.disarm();
+        machine.disk.disarm();
         if self.machines[server].health == Health::Good {
             // Nobody has touched this disk but its server, crashes, and damage that is found.
             if !self.machines[server].disk.was_damaged() {
@@ -252,6 +264,7 @@ impl World {
             Report::Logged { zxid, txn } => {
                 self.see(&Seen::Logged { server, entry: Entry::of(zxid, &txn) })
             }
+            Report::Cutting { to } => self.see(&Seen::Cutting { server, to }),
             Report::Truncated { to } => {
                 self.coverage.count("log truncated");
                 self.see(&Seen::Truncated { server, to })

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, iter};
 
-use quorate_protocol::{Decode, OpCode, SessionId, Zxid};
+use quorate_protocol::{Decode, ErrorCode, OpCode, SessionId, Zxid};
 use quorate_server::txn::{Txn, TxnRecord};
 
 use super::{acknowledged, ephemerals, linearizability, watch_order};
@@ -97,9 +97,22 @@ fn step(
         ));
     }
     let context = Context { session, zxid, time_ms: header.time_ms };
-    let outcome = model.write(&history.calls[call].op, &context, &mut changes);
+    let outcome = if is_moved(history, call, record) {
+        Err(ErrorCode::SessionMoved)
+    } else {
+        model.write(&history.calls[call].op, &context, &mut changes)
+    };
     linearizability::compare_write(&history.calls[call], record, &outcome)?;
     Ok(changes)
+}
+
+/// Whether a write was refused because the client has come to another server meanwhile, which can
+/// only be true of one who left the connection that it was sent on, or came by several.
+fn is_moved(history: &History, call: usize, record: &TxnRecord<'_>) -> bool {
+    let call = &history.calls[call];
+    let connections = history.streams.iter().filter(|stream| stream.session == call.session);
+    matches!(record.txn, Txn::Error { code } if code == ErrorCode::SessionMoved.wire())
+        && (call.answer.is_none() || connections.count() > 1)
 }
 
 impl Replayed {

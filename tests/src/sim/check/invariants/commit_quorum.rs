@@ -19,7 +19,13 @@ impl Invariant for CommitQuorum {
 
     fn check(&mut self, ledger: &Ledger, seen: &Seen) -> Result<(), String> {
         match seen {
-            Seen::Started { server, log, .. } => {
+            Seen::Started { server, log, is_damaged, .. } => {
+                // A cut may have come to be with the end of the process before.
+                if !is_damaged {
+                    for servers in self.durable_at.values_mut() {
+                        servers.remove(server);
+                    }
+                }
                 for entry in log {
                     self.durable_at.entry(entry.zxid).or_default().insert(*server);
                 }

@@ -23,7 +23,7 @@ impl Invariant for ProcessConsistency {
                 established.server
             ));
         }
-        let (own, leaders) = (&ledger.replicas[*server], &ledger.replicas[*leader]);
+        let own = &ledger.replicas[*server];
         if own.last() < established.last {
             return Err(format!(
                 "{server} follows in epoch {epoch} and has only {} of {}",
@@ -32,19 +32,15 @@ impl Invariant for ProcessConsistency {
             ));
         }
         let initial = |zxid| zxid <= established.last;
-        let (from, own) = (leaders.floor, &own.log);
-        // The leader may have begun anew since; then only what it still has can be compared.
-        if let Some(extra) =
-            own.iter().find(|&&e| initial(e.zxid) && e.zxid > from && !leaders.has(e))
-        {
+        let mut shared = own.log.iter().filter(|entry| initial(entry.zxid));
+        if let Some(extra) = shared.find(|&&entry| !established.has(entry)) {
             return Err(format!("{server} follows {leader}, who does not have {}", extra.zxid));
         }
-        let own = &ledger.replicas[*server];
         let mut behind = own.log.iter().filter(|e| !initial(e.zxid));
         if let Some(extra) = behind.find(|e| e.zxid.epoch() != *epoch) {
             return Err(format!("{server} follows {leader} and has kept {}", extra.zxid));
         }
-        let missing = leaders.log.iter().find(|&&e| initial(e.zxid) && !own.has(e));
+        let missing = established.log.iter().find(|&&entry| !own.has(entry));
         missing.map_or(Ok(()), |e| Err(format!("{server} follows {leader} without {}", e.zxid)))
     }
 }

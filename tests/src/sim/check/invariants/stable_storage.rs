@@ -1,4 +1,5 @@
 use super::{Invariant, Ledger, Seen};
+use crate::sim::check::ledger::Entry;
 
 /// A process finds on its disk what the one before had there durably: its log and its promises.
 /// No process breaks a promise.
@@ -35,7 +36,12 @@ impl Invariant for StableStorage {
             zxid <= *floor
                 || log.binary_search_by_key(&zxid, |e| e.zxid).is_ok_and(|at| log[at] == entry)
         };
-        match before.log.iter().find(|&&entry| !has(entry.zxid, entry)) {
+        // A cut under way may have come to be, and then it is whole.
+        let is_cut = |zxid| {
+            before.cutting.is_some_and(|to| zxid > to && log.last().is_none_or(|e| e.zxid <= to))
+        };
+        let is_lost = |entry: &Entry| !has(entry.zxid, *entry) && !is_cut(entry.zxid);
+        match before.log.iter().find(|entry| is_lost(entry)) {
             Some(lost) => Err(format!("{server} had {} durably and has lost it", lost.zxid)),
             None if before.floor > *floor && log.first().is_none_or(|e| e.zxid > before.floor) => {
                 Err(format!("{server} has lost the snapshot at {}", before.floor))

@@ -206,13 +206,13 @@ fn what_is_delivered_is_at_a_quorum() {
 }
 
 #[test]
-fn what_was_delivered_is_cut_nowhere() {
-    let have = [logged(2, z(1, 1)), Seen::Truncated { server: 2, to: Zxid::ZERO }];
-    breaks("CommittedLogDurability", &have);
-    breaks(
-        "CommittedLogDurability",
-        &[logged(2, z(1, 1)), Seen::Installed { server: 2, zxid: Zxid::ZERO }],
-    );
+fn what_was_delivered_stays_at_a_quorum() {
+    let cut = |server| Seen::Truncated { server, to: Zxid::ZERO };
+    breaks("CommittedLogDurability", &[cut(1)]);
+    breaks("CommittedLogDurability", &[Seen::Installed { server: 1, zxid: Zxid::ZERO }]);
+    let at_all = [logged(2, z(1, 1))];
+    assert!(broken_by(&[&at_all[..], &[cut(2)]].concat()).is_empty());
+    breaks("CommittedLogDurability", &[&at_all[..], &[cut(2), cut(1)]].concat());
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! What the servers of a plan are told to do.
+
+use std::{
+    fmt::Write,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use quorate_server::{
+    config::{self, EnsembleSettings, SessionPassword, Settings},
+    session::Passwords,
+    zab::configuration::Configuration,
+};
+
+use super::number;
+use crate::sim::{plan::Plan, world::folders};
+
+/// What no plan changes.
+pub(super) fn common() -> Settings {
+    let (mut settings, _) = config::load(None, [], &[]).expect("the built-in settings are valid");
+    settings.sessions.password = SessionPassword::Given(Passwords::ZooKeeper);
+    settings.clients.max_connections_per_ip = None;
+    settings
+}
+
+/// The settings of a server of a plan.
+pub(super) fn of(common: &Settings, plan: &Plan, server: usize) -> Settings {
+    let mut settings = common.clone();
+    let tick = Duration::from_millis(plan.tick_ms.unsigned_abs());
+    settings.server_id = u8::try_from(number(server).0).expect("there are few servers");
+    settings.ensemble = Some(ensemble(plan, server, tick));
+    settings.sessions.tick = tick;
+    settings.sessions.min_timeout = tick * 2;
+    settings.sessions.max_timeout = tick * 20;
+    let storage = &mut settings.storage;
+    [storage.data_dir, storage.log_dir] = folders(server);
+    storage.segment_bytes = plan.segment_bytes;
+    storage.checkpoint_transactions = plan.checkpoint_every;
+    storage.retained_segments = 0;
+    settings
+}
+
+fn ensemble(plan: &Plan, server: usize, tick: Duration) -> EnsembleSettings {
+    EnsembleSettings {
+        me: number(server),
+        configuration: configuration(plan),
+        tick,
+        init_limit: plan.init_limit,
+        sync_limit: plan.sync_limit,
+        connect_limit: plan.init_limit,
+        // Of connections the world decides, and what is about elections is not ours to set.
+        election_connect_timeout: tick,
+        election_handshake_timeout: tick,
+        finalize_wait: tick,
+        min_notification_interval: tick,
+        max_notification_interval: tick,
+        listen_on_all: false,
+        tcp_keep_alive: false,
+        multi_address: false,
+    }
+}
+
+fn configuration(plan: &Plan) -> Configuration {
+    let mut text = String::new();
+    for server in 0..plan.servers() {
+        let member = if server < plan.participants { "participant" } else { "observer" };
+        let (id, host) = (number(server), address(server).ip());
+        writeln!(text, "server.{id}={host}:2888:3888:{member};{host}:2181").expect("it is text");
+    }
+    Configuration::parse(&text).expect("the lines are valid")
+}
+
+/// Where a server's clients connect to.
+pub(super) fn address(server: usize) -> SocketAddr {
+    let host = u8::try_from(server + 1).expect("there are few servers");
+    (Ipv4Addr::new(10, 0, 0, host), 2181).into()
+}

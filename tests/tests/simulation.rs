@@ -1,0 +1,131 @@
+//! Whole ensembles of the server itself on virtual time, network and disks; see
+//! `docs/simulation.md`.
+
+use std::{
+    env, fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+};
+
+use quorate_tests::sim::{
+    coverage::Coverage,
+    node::Nodes,
+    plan::Plan,
+    run::{Failed, Passed, run},
+};
+
+/// How many seeds are run if nothing else is said.
+const SEEDS: u64 = 2000;
+/// Seeds that are run at a time.
+const THREADS: usize = 2;
+
+/// What has to occur in that many seeds, or they have lost their teeth.
+const OCCURS: &[&str] = &[
+    "client ends its session",
+    "client moves with its session",
+    "client vanishes",
+    "compare and set failed",
+    "core has a leader",
+    "disk failed at a start",
+    "ephemeral created",
+    "event NodeChildrenChanged",
+    "event NodeCreated",
+    "event NodeDataChanged",
+    "event NodeDeleted",
+    "event of what was missed",
+    "leader established",
+    "learner synchronized",
+    "log truncated",
+    "multi",
+    "multi failed",
+    "no room for a start",
+    "process ended by itself",
+    "process started",
+    "replaced disk filled again",
+    "sequential created",
+    "server looking",
+    "session refused",
+    "session resumed",
+    "snapshot installed",
+    "start refused",
+    "sync",
+    "watches set again",
+];
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+fn run_seed(seed: u64, trace_lines: usize) -> Result<Passed, Failed> {
+    run(Plan::of(seed), Box::new(Nodes::new()), trace_lines)
+}
+
+/// Runs the seeds from `first` on; what has occurred in all of them, and what failed.
+fn run_all(first: u64, count: u64) -> (Coverage, Vec<Failed>) {
+    let next = AtomicU64::new(first);
+    let work = || {
+        let (mut coverage, mut failed) = (Coverage::default(), Vec::new());
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= first + count {
+                return (coverage, failed);
+            }
+            match run_seed(seed, 0) {
+                Ok(passed) => coverage.add(&passed.coverage),
+                Err(failure) => failed.push(failure),
+            }
+        }
+    };
+    let (mut coverage, mut failed) = (Coverage::default(), Vec::new());
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            let (occurred, failures) = thread.join().expect("failures are caught");
+            coverage.add(&occurred);
+            failed.extend(failures);
+        }
+    });
+    failed.sort_by_key(|failed| failed.seed);
+    (coverage, failed)
+}
+
+#[test]
+fn seeds() {
+    let first = number("QUORATE_SIM_FIRST").unwrap_or(0);
+    let count = number("QUORATE_SIM_SEEDS").unwrap_or(SEEDS);
+    let (coverage, failed) = run_all(first, count);
+    println!("{count} seeds from {first}\n{coverage}");
+    assert!(failed.is_empty(), "{} of {count} seeds failed\n{}", failed.len(), List(&failed));
+    if count >= SEEDS {
+        let never = OCCURS.iter().filter(|what| coverage.of(what) == 0).collect::<Vec<_>>();
+        assert!(never.is_empty(), "{never:?} have not occurred:\n{coverage}");
+    }
+}
+
+/// Runs one seed, to be looked at.
+#[test]
+fn replay() {
+    let Some(seed) = number("QUORATE_SIM_SEED") else { return };
+    let lines = number("QUORATE_SIM_TRACE").unwrap_or(0);
+    match run_seed(seed, usize::try_from(lines).expect("fits into memory")) {
+        Ok(passed) => println!("seed {seed} passes: {passed:?}"),
+        Err(failed) => panic!("{failed}"),
+    }
+}
+
+#[test]
+fn a_seed_runs_the_same_way_each_time() {
+    for seed in 0..20 {
+        let [first, second] = [0, 0].map(|lines| run_seed(seed, lines).map_err(|f| f.to_string()));
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+struct List<'a>(&'a [Failed]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|failed| writeln!(f, "{failed}"))
+    }
+}
