@@ -92,6 +92,11 @@ impl Server {
         self.subject
     }
 
+    /// From its next start on this is the other one of the two, with the same settings.
+    pub fn set_subject(&mut self, subject: Subject) {
+        self.subject = subject;
+    }
+
     /// Where clients connect.
     pub fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()

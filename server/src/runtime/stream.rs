@@ -159,8 +159,7 @@ impl Stream {
     }
 }
 
-/// The first packet, and what follows. What was planned from what the log once had is a snapshot
-/// when the log's beginning has been let go since.
+/// The first packet, and what follows.
 fn begin(shared: &Shared, plan: SyncPlan, out: &mut BytesMut) -> Result<State, StreamError> {
     let (message, sent) = match plan {
         SyncPlan::Diff { after } => (Message::Diff { last: shared.streamable() }, after),

@@ -3,6 +3,7 @@
 
 mod hand_over;
 mod load;
+mod migration;
 mod mixed;
 mod restart;
 mod roles;
