@@ -19,6 +19,8 @@ mod server;
 mod shared;
 mod shell;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod ticker;
 mod view;
