@@ -73,6 +73,12 @@ impl World {
             let machine = &mut self.machines[server];
             machine.sync = machine.usual_sync;
             machine.disk.disarm();
+            // What waits for a disk that was stuck need not wait any longer.
+            for &job in &machine.scheduled {
+                let boot = machine.boot;
+                let at = self.now + self.random.duration(5 * machine.usual_sync).max(1);
+                self.queue.add(at, Event::Work { server, boot, job });
+            }
             if machine.deferred.is_some() {
                 let boot = machine.boot;
                 self.queue.add(self.now, Event::Resume { server, boot });

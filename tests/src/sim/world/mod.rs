@@ -182,8 +182,11 @@ impl World {
                 self.step(server, Input::Wake)
             }
             Event::Work { server, boot, job } if self.is_same(server, boot) => {
+                if !self.machines[server].scheduled.remove(&job) {
+                    // It was done earlier than planned.
+                    return Ok(());
+                }
                 self.note(&("work", server, job));
-                self.machines[server].scheduled.remove(&job);
                 self.step(server, Input::Work { job })
             }
             Event::DialTimeout { server, boot, try_ } if self.is_same(server, boot) => {
