@@ -66,16 +66,15 @@ fn zookeeper_335_an_epoch_that_was_promised_is_not_used_again() {
     world.settle();
 }
 
-#[test]
-fn zookeeper_261_a_wiped_server_completes_no_quorum() {
+/// Server 1 loses what only it and server 3 have, and meets server 2 alone.
+fn completes_no_quorum(lose: fn(&mut World, usize)) -> World {
     let mut world = three(3);
     world.crash(1);
     world.propose(2, 4);
     world.settle();
-    // Servers 1 and 3 have it; server 1 loses its disk, server 3 is down.
     world.crash(0);
     world.crash(2);
-    world.wipe(0);
+    lose(&mut world, 0);
     world.start(0);
     world.start(1);
     world.run_ms(50 * TICK_MS);
@@ -83,25 +82,17 @@ fn zookeeper_261_a_wiped_server_completes_no_quorum() {
     world.start(2);
     world.settle();
     world.assert_all_applied(7);
+    world
+}
+
+#[test]
+fn zookeeper_261_a_wiped_server_completes_no_quorum() {
+    completes_no_quorum(World::wipe);
 }
 
 #[test]
 fn a_server_that_has_set_its_log_aside_completes_no_quorum() {
-    let mut world = three(3);
-    world.crash(1);
-    world.propose(2, 4);
-    world.settle();
-    // Servers 1 and 3 have it; the disk of server 1 is damaged, server 3 is down.
-    world.crash(0);
-    world.crash(2);
-    world.set_aside(0);
-    world.start(0);
-    world.start(1);
-    world.run_ms(50 * TICK_MS);
-    assert_eq!(world.leader(), None);
-    world.start(2);
-    world.settle();
-    world.assert_all_applied(7);
+    let mut world = completes_no_quorum(World::set_aside);
     assert!(!world.servers[0].disk.durable.incomplete);
     // From then on it votes like another.
     world.crash(2);
