@@ -128,6 +128,7 @@ const FOUND_WITHIN: &[(Plant, u64)] = &[
     (Plant::SyncsNoFolder, 40),
     (Plant::IsItsOwnQuorum, 40),
     (Plant::CutsNothing, 400),
+    (Plant::HearsItsOwnPings, 400),
 ];
 
 #[test]

@@ -88,7 +88,10 @@ impl Plan {
             sync: *random.pick(&[50, 200, 1000, if is_slow { 20 * MILLI } else { 3 * MILLI }]),
         };
         let machines = (0..participants + observers).map(|_| machine(&mut random)).collect();
-        let clients = (0..2 + random.below(5)).map(|_| manners(&mut random, tick_ms)).collect();
+        let clients = 2 + random.below(5);
+        // One of them writes.
+        let clients =
+            (0..clients).map(|client| manners(&mut random, tick_ms, client > 0)).collect();
         let path = Path {
             delay: random.within(20..400),
             jitter: *random.pick(&[50, 200, 1000, 5000]),
@@ -126,16 +129,19 @@ impl Plan {
     }
 }
 
-fn manners(random: &mut Random, tick_ms: i64) -> Manners {
+fn manners(random: &mut Random, tick_ms: i64, may_only_look: bool) -> Manners {
     let mut weight = |usual: u32| if random.chance(0.3) { 0 } else { usual };
-    let habits = Habits {
+    let works = Habits {
         registers: weight(4) + 1,
+        looks: 0,
         unique: weight(3),
         sequential: weight(2),
         ephemeral: weight(3),
         watches: weight(3),
         multis: weight(2),
     };
+    let looks = Habits { looks: 1, ..Habits::default() };
+    let habits = if may_only_look && random.chance(0.2) { looks } else { works };
     let timeout = i32::try_from(tick_ms * random.within(3..12)).expect("a timeout is short");
     let mut rarely = |probability| if random.chance(0.5) { probability } else { 0.0 };
     Manners {

@@ -21,10 +21,13 @@ const EPHEMERAL: i32 = 1;
 const SEQUENTIAL: i32 = 2;
 
 /// How likely each kind of work is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Habits {
     /// Registers that everybody sets, also by comparing versions, and reads after a sync.
     pub registers: u32,
+    /// Registers that are only read after a sync: a leader that is deposed notices it by its
+    /// clients' writes, and must not be up to date in the eyes of those who write nothing.
+    pub looks: u32,
     /// Nodes with names nobody else uses.
     pub unique: u32,
     /// Sequential nodes, ephemeral ones among them.
@@ -38,9 +41,9 @@ pub struct Habits {
 }
 
 impl Habits {
-    fn weights(self) -> [u32; 6] {
-        let Self { registers, unique, sequential, ephemeral, watches, multis } = self;
-        [registers, unique, sequential, ephemeral, watches, multis]
+    fn weights(self) -> [u32; 7] {
+        let Self { registers, looks, unique, sequential, ephemeral, watches, multis } = self;
+        [registers, unique, sequential, ephemeral, watches, multis, looks]
     }
 }
 
@@ -79,7 +82,8 @@ impl Work {
             2 => self.sequential(random),
             3 => self.ephemeral(random),
             4 => vec![watch(random)],
-            _ => vec![self.multi(random)],
+            5 => vec![self.multi(random)],
+            _ => read_after_sync(register(random.below(REGISTERS))),
         }
     }
 
@@ -113,7 +117,7 @@ impl Work {
             0 => vec![Op::SetData(path, Some(self.data()), -1)],
             1 => vec![Op::SetData(path, Some(self.data()), self.versions[number])],
             2 => vec![Op::get(&path)],
-            _ => vec![Op::Path(OpCode::Sync, path.clone()), Op::get(&path)],
+            _ => read_after_sync(path),
         }
     }
 
@@ -179,6 +183,11 @@ impl Work {
 
 fn register(number: usize) -> String {
     format!("/r/{number}")
+}
+
+fn read_after_sync(path: String) -> Vec<Op> {
+    let get = Op::get(&path);
+    vec![Op::Path(OpCode::Sync, path), get]
 }
 
 fn watch(random: &mut Random) -> Op {

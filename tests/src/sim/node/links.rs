@@ -108,6 +108,21 @@ impl Links {
         }
     }
 
+    /// As if these packets had come, unless one has come in part.
+    pub(super) fn hear_between(
+        &mut self,
+        shared: &Shared,
+        stream: StreamId,
+        packets: &[u8],
+        commands: &mut Vec<Command>,
+    ) {
+        if let Some(Connection::Link(open)) = self.open.get(&stream)
+            && open.input.bytes.is_empty()
+        {
+            self.receive(shared, stream, packets, commands);
+        }
+    }
+
     /// Tells the core what has come whole, as far as there is room for it.
     fn take(&mut self, shared: &Shared, stream: StreamId, commands: &mut Vec<Command>) {
         let Some(Connection::Link(open)) = self.open.get_mut(&stream) else { return };

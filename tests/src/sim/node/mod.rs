@@ -156,6 +156,10 @@ impl Server for Process {
         let stepped = catch_unwind(AssertUnwindSafe(|| {
             self.happen(local, input, commands);
             self.settle(local, commands);
+            if self.plant == Plant::HearsItsOwnPings && observe::leads(&self.node.shared) {
+                self.hear_own_pings(commands);
+                self.settle(local, commands);
+            }
         }));
         if let Err(panic) = stepped {
             self.is_over = true;
@@ -251,6 +255,18 @@ impl Process {
                 self.jobs.spawned.push_back(work);
                 commands.push(Command::Schedule { job: Job::Segments });
             }
+        }
+    }
+
+    fn hear_own_pings(&mut self, commands: &mut Vec<Command>) {
+        let mut heard = Vec::new();
+        for command in &*commands {
+            if let Command::Send { stream, bytes } = command {
+                heard.push((*stream, plant::echo(bytes)));
+            }
+        }
+        for (stream, pings) in heard {
+            self.links.hear_between(&self.node.shared, stream, &pings, commands);
         }
     }
 

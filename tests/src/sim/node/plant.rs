@@ -1,11 +1,15 @@
 //! Mistakes that are planted in all servers of a run, around them, to see that the checks find
 //! what they are there for.
 
-use std::{path::Path, sync::Arc};
+use std::{iter, path::Path, sync::Arc};
 
+use bytes::BytesMut;
+use quorate_protocol::Decoder;
 use quorate_server::{
     config::Settings,
+    peer::packet::{self, Packet, decode_from_leader},
     storage::fs::{File, Fs, Lock, Result},
+    zab::Message,
 };
 
 use crate::sim::server::Command;
@@ -23,6 +27,9 @@ pub enum Plant {
     IsItsOwnQuorum,
     /// A learner keeps what its leader wants to have cut off.
     CutsNothing,
+    /// A leader takes its pings for their answers: it does not notice that nobody follows it any
+    /// more, and what proves to it that it leads proves nothing.
+    HearsItsOwnPings,
 }
 
 /// The kinds of packets that say how a learner is brought up to date.
@@ -31,8 +38,13 @@ const TRUNC: [u8; 4] = [0, 0, 0, 14];
 
 impl Plant {
     /// All there are.
-    pub const ALL: [Self; 4] =
-        [Self::SyncsNothing, Self::SyncsNoFolder, Self::IsItsOwnQuorum, Self::CutsNothing];
+    pub const ALL: [Self; 5] = [
+        Self::SyncsNothing,
+        Self::SyncsNoFolder,
+        Self::IsItsOwnQuorum,
+        Self::CutsNothing,
+        Self::HearsItsOwnPings,
+    ];
 
     /// The disk as a server with the mistake uses it.
     pub(super) fn disk(self, disk: Arc<dyn Fs>) -> Arc<dyn Fs> {
@@ -66,6 +78,20 @@ impl Plant {
             }
         }
     }
+}
+
+/// What a leader with [`Plant::HearsItsOwnPings`] hears when it has sent this.
+pub(super) fn echo(sent: &[u8]) -> BytesMut {
+    let mut packets = Decoder::new(sent);
+    let mut heard = BytesMut::new();
+    while packets.remaining() > 0
+        && let Ok(packet) = decode_from_leader(&mut packets)
+    {
+        if let Packet::Zab(Message::Ping { round, .. }) = packet {
+            packet::put_ping_answer(&mut heard, round, iter::empty());
+        }
+    }
+    heard
 }
 
 /// A disk that says it has done what it has not.
