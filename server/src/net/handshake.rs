@@ -1,6 +1,6 @@
 //! The beginning of a client connection: a four-letter word, or a connect record and its answer.
 //!
-//! Until there is a session a client may make the server hold [`BUDGET`] bytes and no more.
+//! Until there is a session a client may make the server hold a kilobyte and no more.
 
 use std::sync::Arc;
 
