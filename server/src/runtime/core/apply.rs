@@ -119,6 +119,12 @@ impl Core {
     /// The tree is one that came from a leader as a snapshot; gives its zxid.
     fn replace_tree(&mut self, shared: &Shared, tree: Tree) -> Zxid {
         let zxid = tree.last_zxid();
+        if let Duty::Looking { planned: true } = self.duty {
+            // Clients kept for the next leader would not be told of what the snapshot brings, nor
+            // would it be known what has become of their requests.
+            self.send_clients_away(shared);
+            self.show_duty(shared);
+        }
         *shared.tree.write() = tree;
         (self.applied, self.committed, self.durable) = (zxid, zxid, zxid);
         shared.backlog.checkpointed(zxid);

@@ -481,13 +481,19 @@ impl Core {
         self.show_duty(shared);
     }
 
-    /// Sends all clients away: there is no leader, and nobody knows what becomes of their requests.
+    /// There is no leader, and nobody knows what becomes of clients' requests.
     fn leave(&mut self, shared: &Shared) {
         info!("looking for a leader");
         self.apply_committed(shared);
         self.keep_unanswered();
-        self.duty = Duty::Looking { planned: false };
         self.outgoing.begin_term();
+        self.send_clients_away(shared);
+    }
+
+    /// Ends the connections of all clients, and forgets what they asked for. Those that come from now
+    /// on wait for a leader.
+    pub(super) fn send_clients_away(&mut self, shared: &Shared) {
+        self.duty = Duty::Looking { planned: false };
         for conn in shared.conns.all() {
             if conn.session().is_some() {
                 conn.outbox.end(End::Now);
