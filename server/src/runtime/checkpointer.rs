@@ -251,7 +251,7 @@ impl Checkpointer {
     }
 
     fn end_process(&self, what: &str, error: &CheckpointError) -> ! {
-        self.shared.process.halt(&format!("{what} cannot be written any more: {error}"))
+        self.shared.process.halt(&format!("{what} cannot be written any more"), Some(error))
     }
 
     /// Keeps room back for the next time the disk is full. Only what there is besides is the log's.

@@ -264,5 +264,5 @@ fn retire(shared: &Shared, job: Retirement) -> Job<()> {
 /// After a failed sync nobody knows what the disk holds. Only a start from the disk, with every
 /// record checked, can tell.
 fn end_process(shared: &Shared, error: &LogError) -> ! {
-    shared.process.halt(&format!("the log cannot be written any more: {error}"))
+    shared.process.halt("the log cannot be written any more", Some(error))
 }

@@ -1,5 +1,7 @@
 //! What a server has of its process besides files and clock: threads, and its end.
 
+use std::error::Error;
+
 use tracing::error;
 
 use super::thread;
@@ -15,7 +17,7 @@ pub trait Process: Send + Sync {
     fn spawn(&self, name: &'static str, work: Box<dyn FnOnce() + Send>);
 
     /// Ends the process: its state must not be trusted any more.
-    fn halt(&self, why: &str) -> !;
+    fn halt(&self, why: &str, error: Option<&dyn Error>) -> !;
 }
 
 /// The process that this is.
@@ -28,8 +30,12 @@ impl Process for ThisProcess {
         drop(thread::spawn(name, work));
     }
 
-    fn halt(&self, why: &str) -> ! {
-        error!("{why}: the server ends");
+    fn halt(&self, why: &str, error: Option<&dyn Error>) -> ! {
+        if let Some(error) = error {
+            error!(%error, "{why}: the server ends");
+        } else {
+            error!("{why}: the server ends");
+        }
         std::process::exit(EXIT_DISK_FAILED);
     }
 }

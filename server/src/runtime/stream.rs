@@ -109,8 +109,7 @@ impl Stream {
                 false
             }
             Err(error) if error.is_damage() => {
-                let why = format!("what this server vouches for is not on its disk: {error}");
-                shared.process.halt(&why)
+                shared.process.halt("what this server vouches for is not on its disk", Some(&error))
             }
             Err(error) => {
                 let link = self.link.id.0;

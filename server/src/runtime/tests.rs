@@ -1,6 +1,7 @@
 //! A node driven by hand: a member of an ensemble that has no other.
 
 use std::{
+    error::Error,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -31,8 +32,8 @@ impl Process for Alone {
         work();
     }
 
-    fn halt(&self, why: &str) -> ! {
-        panic!("{why}")
+    fn halt(&self, why: &str, error: Option<&dyn Error>) -> ! {
+        panic!("{why} {error:?}")
     }
 }
 

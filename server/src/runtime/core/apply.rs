@@ -214,7 +214,7 @@ impl Core {
         let mut applied = 0_u64;
         let mut reader = match shared.log_source.open(self.applied) {
             Ok(reader) => reader,
-            Err(error) => shared.process.halt(&format!("the log cannot be read again: {error}")),
+            Err(error) => shared.process.halt("the log cannot be read again", Some(&error)),
         };
         let mut teller = Teller::new(shared);
         let mut tree = shared.tree.write();
@@ -225,11 +225,10 @@ impl Core {
                     applied += 1;
                 }
                 Ok(None) => {
-                    shared.process.halt(&format!("the log ends at {}, not at {upto}", self.applied))
+                    let why = format!("the log ends at {}, not at {upto}", self.applied);
+                    shared.process.halt(&why, None)
                 }
-                Err(error) => {
-                    shared.process.halt(&format!("the log cannot be read again: {error}"))
-                }
+                Err(error) => shared.process.halt("the log cannot be read again", Some(&error)),
             }
         }
         drop(tree);

@@ -422,7 +422,7 @@ impl Core {
                 }
             }
             Effect::Confirmed { ticket } => self.confirmed(shared, ticket),
-            Effect::Halt(why) => shared.process.halt(why),
+            Effect::Halt(why) => shared.process.halt(why, None),
         }
     }
 

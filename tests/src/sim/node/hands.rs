@@ -3,6 +3,7 @@
 
 use std::{
     any::Any,
+    error::Error,
     panic::resume_unwind,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -83,9 +84,10 @@ impl Process for Walls {
         self.0.add(Order::Spawn(work));
     }
 
-    fn halt(&self, why: &str) -> ! {
+    fn halt(&self, why: &str, error: Option<&dyn Error>) -> ! {
+        let why = error.map_or_else(|| why.to_owned(), |error| format!("{why}: {error}"));
         // Unlike a panic it says nothing: it is no mistake.
-        resume_unwind(Box::new(Halted(why.to_owned())))
+        resume_unwind(Box::new(Halted(why)))
     }
 }
 
