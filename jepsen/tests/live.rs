@@ -88,21 +88,18 @@ fn assert_valid(target: Target, workload: workload::Kind, nemesis: &str) -> Hist
 const FAULTS: &str = "kill-leader,pause-leader,isolate-leader,one-way,kill-all";
 
 #[test]
-#[ignore = "quorate-server does not serve as an ensemble yet"]
 fn what_is_created_and_set_stays() {
     let Some(target) = quorate() else { return };
     assert_valid(target, workload::Kind::Set, FAULTS);
 }
 
 #[test]
-#[ignore = "quorate-server does not serve as an ensemble yet"]
 fn registers_are_linearizable() {
     let Some(target) = quorate() else { return };
     assert_valid(target, workload::Kind::Register, FAULTS);
 }
 
 #[test]
-#[ignore = "quorate-server does not serve as an ensemble yet"]
 fn ephemerals_go_with_their_sessions() {
     let Some(target) = quorate() else { return };
     assert_valid(target, workload::Kind::Ephemeral, FAULTS);
