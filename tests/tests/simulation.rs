@@ -140,6 +140,9 @@ const FOUND_WITHIN: &[(Plant, u64)] = &[
     (Plant::IsItsOwnQuorum, 40),
     (Plant::CutsNothing, 400),
     (Plant::HearsItsOwnPings, 400),
+    (Plant::TakesClientsFromTheFuture, 400),
+    (Plant::ForgetsMissedEvents, 400),
+    (Plant::LosesEvents, 40),
 ];
 
 #[test]

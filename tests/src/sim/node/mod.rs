@@ -112,7 +112,7 @@ impl Factory for Nodes {
         let (observer, found) = Observer::new(&node.shared)?;
         let process = Process {
             links: Links::default(),
-            clients: Clients::default(),
+            clients: Clients::new(self.plant),
             jobs: Jobs::default(),
             observer,
             hands,
