@@ -18,6 +18,8 @@
 mod connection;
 mod error;
 mod multi;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::{io, time::Duration};
 
