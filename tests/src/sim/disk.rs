@@ -71,6 +71,11 @@ impl Disk {
         Self { files, faults, layout, copy, armed, was_damaged }
     }
 
+    /// Where a server has its files.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// What a process is given.
     pub fn fs(&self) -> Arc<dyn Fs> {
         Arc::new(self.faults.clone())

@@ -90,8 +90,10 @@ impl Factory for Nodes {
         let time = Arc::new(AtomicU64::new(local.unsigned_abs()));
         let hands = Hands::default();
         let mut random = Random::new(seed);
+        let fs = self.plant.disk(disk.fs());
+        self.plant.furnish(&fs, disk.layout());
         let surroundings = Surroundings {
-            fs: self.plant.disk(disk.fs()),
+            fs,
             clock: Clock::simulated(time.clone()),
             process: Box::new(Walls(hands.clone())),
             // All syncs take their time.

@@ -5,13 +5,17 @@ use std::{iter, ops::Range, path::Path, sync::Arc};
 
 use bytes::BytesMut;
 use quorate_protocol::{
-    Decode, Decoder, OpCode, Xid,
+    Decode, Decoder, OpCode, Xid, Zxid,
     record::{EventType, ReplyHeader, WatcherEvent},
 };
 use quorate_server::{
     config::Settings,
     peer::packet::{self, Packet, decode_from_leader},
-    storage::fs::{File, Fs, Lock, Result},
+    storage::{
+        fs::{File, Fs, Lock, Result},
+        layout::Layout,
+        log::{Batch, Log, LogError, Options},
+    },
     zab::Message,
 };
 
@@ -26,6 +30,12 @@ pub enum Plant {
     SyncsNothing,
     /// Names are not made durable: of segments, of snapshots, of what takes their place.
     SyncsNoFolder,
+    /// What a checkpoint consists of is not made durable before it has its name.
+    SyncsNoCheckpoint,
+    /// A sync that failed is taken for done, as a second one would be.
+    IgnoresFailedSyncs,
+    /// A server with an empty disk believes that it has all of the first epoch.
+    VotesWhenEmpty,
     /// A server counts its own vote as a majority.
     IsItsOwnQuorum,
     /// A learner keeps what its leader wants to have cut off.
@@ -39,6 +49,8 @@ pub enum Plant {
     ForgetsMissedEvents,
     /// Clients are not told of children that change.
     LosesEvents,
+    /// Clients are told of what has changed when they have already been shown it.
+    TellsLate,
 }
 
 /// What stands in front of a client's frames.
@@ -50,15 +62,19 @@ const TRUNC: [u8; 4] = [0, 0, 0, 14];
 
 impl Plant {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::SyncsNothing,
         Self::SyncsNoFolder,
+        Self::SyncsNoCheckpoint,
+        Self::IgnoresFailedSyncs,
+        Self::VotesWhenEmpty,
         Self::IsItsOwnQuorum,
         Self::CutsNothing,
         Self::HearsItsOwnPings,
         Self::TakesClientsFromTheFuture,
         Self::ForgetsMissedEvents,
         Self::LosesEvents,
+        Self::TellsLate,
     ];
 
     /// Whether it is in how a server understands its clients.
@@ -69,8 +85,19 @@ impl Plant {
     /// The disk as a server with the mistake uses it.
     pub(super) fn disk(self, disk: Arc<dyn Fs>) -> Arc<dyn Fs> {
         match self {
-            Self::SyncsNothing | Self::SyncsNoFolder => Arc::new(Liar { disk, plant: self }),
+            Self::SyncsNothing
+            | Self::SyncsNoFolder
+            | Self::SyncsNoCheckpoint
+            | Self::IgnoresFailedSyncs => Arc::new(Liar { disk, plant: self }),
             _ => disk,
+        }
+    }
+
+    /// What a server with the mistake finds on its disk.
+    pub(super) fn furnish(self, disk: &Arc<dyn Fs>, layout: &Layout) {
+        if self == Self::VotesWhenEmpty {
+            // A disk that fails meanwhile is not furnished.
+            let _ = begin_in_first_epoch(disk, layout);
         }
     }
 
@@ -101,8 +128,31 @@ impl Plant {
 
     /// What a server with the mistake answers a client.
     pub(super) fn answers(self, frames: BytesMut) -> Vec<u8> {
-        if self == Self::LosesEvents { without_events(frames) } else { frames.into() }
+        match self {
+            Self::LosesEvents => sort_events(frames).0,
+            Self::TellsLate => {
+                let (mut answers, events) = sort_events(frames);
+                answers.extend(events);
+                answers
+            }
+            _ => frames.into(),
+        }
     }
+}
+
+/// Gives an empty disk a log without transactions, whose server has joined epoch 1.
+fn begin_in_first_epoch(disk: &Arc<dyn Fs>, layout: &Layout) -> std::result::Result<(), LogError> {
+    disk.create_dir(&layout.log())?;
+    if disk.list(&layout.log())?.is_empty() {
+        let options = Options { segment_bytes: 64 << 10 };
+        let mut log = Log::create(disk.clone(), &layout.log(), options, 1, 1, Zxid::ZERO)?;
+        let mut promises = Batch::new();
+        promises.push_accepted_epoch(1);
+        promises.push_current_epoch(1);
+        log.append(&mut promises)?;
+        log.sync()?;
+    }
+    Ok(())
 }
 
 /// What a client has sent, as a server with a mistake understands it.
@@ -158,20 +208,18 @@ fn take_frame(bytes: &mut BytesMut) -> Option<BytesMut> {
     (bytes.len() >= whole).then(|| bytes.split_to(whole))
 }
 
-/// Leaves out the events of children that a server sends to a client.
-fn without_events(mut frames: BytesMut) -> Vec<u8> {
-    let mut left = Vec::new();
+/// Puts what a server sends to a client apart: events of children, and all else.
+fn sort_events(mut frames: BytesMut) -> (Vec<u8>, Vec<u8>) {
+    let (mut others, mut events) = (Vec::new(), Vec::new());
     while let Some(frame) = take_frame(&mut frames) {
         let mut payload = Decoder::new(&frame[LENGTH..]);
-        let is_lost = ReplyHeader::decode(&mut payload)
+        let is_event = ReplyHeader::decode(&mut payload)
             .is_ok_and(|header| header.xid == Xid::EVENT)
             && WatcherEvent::decode(&mut payload)
                 .is_ok_and(|event| event.kind == EventType::NodeChildrenChanged);
-        if !is_lost {
-            left.extend_from_slice(&frame);
-        }
+        if is_event { &mut events } else { &mut others }.extend_from_slice(&frame);
     }
-    left
+    (others, events)
 }
 
 /// What a leader with [`Plant::HearsItsOwnPings`] hears when it has sent this.
@@ -196,21 +244,29 @@ struct Liar {
 }
 
 #[derive(Debug)]
-struct LiarsFile(Box<dyn File>);
+struct LiarsFile {
+    file: Box<dyn File>,
+    syncs: bool,
+}
 
 impl Liar {
-    fn wrap(&self, file: Box<dyn File>) -> Box<dyn File> {
-        if self.plant == Plant::SyncsNothing { Box::new(LiarsFile(file)) } else { file }
+    fn wrap(&self, path: &Path, file: Box<dyn File>) -> Box<dyn File> {
+        let is_checkpoint = path.to_string_lossy().contains("redb");
+        match self.plant {
+            Plant::SyncsNoCheckpoint if !is_checkpoint => file,
+            Plant::SyncsNoFolder => file,
+            plant => Box::new(LiarsFile { file, syncs: plant == Plant::IgnoresFailedSyncs }),
+        }
     }
 }
 
 impl Fs for Liar {
     fn create(&self, path: &Path) -> Result<Box<dyn File>> {
-        Ok(self.wrap(self.disk.create(path)?))
+        Ok(self.wrap(path, self.disk.create(path)?))
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn File>> {
-        Ok(self.wrap(self.disk.open(path)?))
+        Ok(self.wrap(path, self.disk.open(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -240,22 +296,25 @@ impl Fs for Liar {
 
 impl File for LiarsFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.0.read_at(offset, buffer)
+        self.file.read_at(offset, buffer)
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.0.write_at(offset, data)
+        self.file.write_at(offset, data)
     }
 
     fn size(&self) -> Result<u64> {
-        self.0.size()
+        self.file.size()
     }
 
     fn set_size(&self, size: u64) -> Result<()> {
-        self.0.set_size(size)
+        self.file.set_size(size)
     }
 
     fn sync_data(&self) -> Result<()> {
+        if self.syncs {
+            let _ = self.file.sync_data();
+        }
         Ok(())
     }
 }
