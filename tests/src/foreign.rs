@@ -30,10 +30,10 @@ pub fn zookeeper_class_path() -> Option<String> {
 
 /// The class path of Debian's ZooKeeper, if it and a Java are installed.
 pub fn debian_zookeeper_class_path() -> Option<String> {
-    // It names what it depends on itself. Without a logger behind it, it says nothing.
+    // It names what it depends on itself, but for a logger to standard error.
     let jar = "/usr/share/java/zookeeper.jar";
     let complete = Path::new(jar).exists() && runs("java", &["-version"]);
-    complete.then(|| jar.to_owned())
+    complete.then(|| format!("{jar}:/usr/share/java/slf4j-simple.jar"))
 }
 
 /// Whether a command can be run and succeeds.

@@ -22,9 +22,11 @@ fn two_quorate_and_a_java_survive_kills() {
     survive("JQQ");
 }
 
+/// Two of the older Java would not: one that joins the other under load may lose transactions by
+/// itself (ZOOKEEPER-4394, ZOOKEEPER-4646).
 #[test]
-fn two_older_java_and_a_quorate_survive_kills() {
-    survive("QDD");
+fn two_quorate_and_an_older_java_survive_kills() {
+    survive("DQQ");
 }
 
 fn number(name: &str) -> Option<u64> {
