@@ -64,9 +64,13 @@ fn start_led_by_last(kinds: &str, settings: &[&str]) -> Ensemble {
     ensemble
 }
 
-/// A client of a server whose session outlives what the server goes through.
+/// A client of a server whose session outlives what the server goes through. A server that has
+/// lost its leader a moment ago takes no sessions until it has another one.
 fn connect(ensemble: &Ensemble, id: u8) -> Connection {
-    ensemble.connect(id, LONG_MS)
+    let addr = ensemble.server(id).addr();
+    wait::until("a server that takes a session", PATIENCE, || {
+        Connection::with_new_session(addr, LONG_MS).ok()
+    })
 }
 
 /// Takes the session of a connection to a server, which may be another one.
