@@ -213,6 +213,12 @@ pub fn damaged_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("checkpoint-{generation}.damaged"))
 }
 
+/// The generation whose file this is by its name.
+pub fn generation(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.strip_suffix(".redb")?;
+    digits.parse().ok()
+}
+
 /// The generations whose files are in a folder, ascending.
 pub fn generations(fs: &dyn Fs, dir: &Path) -> fs::Result<Vec<u64>> {
     list(fs, dir, path)
