@@ -144,16 +144,12 @@ struct Base {
 impl Base {
     /// A snapshot, or the empty tree.
     fn new(snapshot: Option<(Named, Snapshot)>, seed: u64) -> Self {
-        match snapshot {
-            Some((named, Snapshot { tree, exact_from, digest, .. })) => {
-                Self { path: Some(named.path), tree, exact_from, digest }
-            }
-            None => {
-                let mut tree = Tree::new(seed);
-                tree.set_lenient(true);
-                Self { path: None, tree, exact_from: Zxid::ZERO, digest: None }
-            }
+        if let Some((named, Snapshot { tree, exact_from, digest, .. })) = snapshot {
+            return Self { path: Some(named.path), tree, exact_from, digest };
         }
+        let mut tree = Tree::new(seed);
+        tree.set_lenient(true);
+        Self { path: None, tree, exact_from: Zxid::ZERO, digest: None }
     }
 }
 
@@ -413,7 +409,7 @@ impl<'a> Chain<'a> {
                 self.opened += 1;
                 continue;
             };
-            let Some(entry) = reader.next()? else {
+            let Some(entry) = reader.read()? else {
                 if let Some(End::Torn(offset)) = reader.end() {
                     self.torn.push((reader.path().to_owned(), offset));
                 }

@@ -151,5 +151,5 @@ impl Loss {
 }
 
 fn list(damage: &[Damage]) -> String {
-    damage.iter().map(|damage| format!("; {damage}")).collect()
+    damage.iter().flat_map(|damage| ["; ".to_owned(), damage.to_string()]).collect()
 }

@@ -68,7 +68,9 @@ fn put_log(fs: &MemoryFs, first: i64, last: i64) {
 }
 
 fn remove(fs: &MemoryFs, names: &[&str]) {
-    names.iter().for_each(|name| fs.remove(&path(name)).unwrap());
+    for name in names {
+        fs.remove(&path(name)).unwrap();
+    }
     fs.sync_dir(Path::new(DIR)).unwrap();
 }
 
@@ -159,7 +161,7 @@ fn the_newest_snapshot_and_the_logs_behind_it_are_taken() {
     let recovered = start(&dyn_fs, Extent::Committed).unwrap();
     assert_eq!((recovered.committed, recovered.log.last_zxid()), (Zxid(0x20), Zxid(COUNT)));
     drop(recovered);
-    let verified = verify::check(dyn_fs, &layout(), 0).unwrap();
+    let verified = verify::check(&dyn_fs, &layout(), 0).unwrap();
     assert_eq!(verified.problems, [""; 0]);
     assert_eq!((verified.last_zxid, verified.digest), (Zxid(COUNT), expected.digest()));
 }

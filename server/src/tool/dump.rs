@@ -109,16 +109,12 @@ impl Dump {
         }
     }
 
-    fn header(&self, kind: &'static str, path: &Path) -> Line {
-        Line::new(kind).with("file", path.display().to_string())
-    }
-
     fn segment(&self, dir: &Path, number: u64, out: &mut dyn Write) -> anyhow::Result<()> {
         let format = self.style.format;
         let mut reader = SegmentReader::open(self.fs.clone(), dir, number)?;
         let info = reader.info();
         let promises = &info.promises;
-        self.header("segment", &info.path)
+        header("segment", &info.path)
             .with("number", info.number)
             .with("database", format!("{:016x}", info.database))
             .with(
@@ -132,8 +128,7 @@ impl Dump {
             .with("current_epoch", promises.current_epoch)
             .with("incomplete", promises.incomplete)
             .print(format, out)?;
-        loop {
-            let Some((offset, entry)) = reader.next()? else { break };
+        while let Some((offset, entry)) = reader.read()? {
             let at = |kind| Line::new(kind).with("offset", offset);
             let line = match entry {
                 Entry::Transaction { zxid, bytes } => match TxnRecord::from_bytes(bytes) {
@@ -157,9 +152,8 @@ impl Dump {
             };
             line.print(format, out)?;
         }
-        match reader.torn() {
-            Some(offset) => Line::new("torn").with("offset", offset).print(format, out)?,
-            None => {}
+        if let Some(offset) = reader.torn() {
+            Line::new("torn").with("offset", offset).print(format, out)?;
         }
         Ok(())
     }
@@ -168,7 +162,7 @@ impl Dump {
         let path = checkpoint::path(dir, generation);
         let checkpoint = Checkpoint::open(self.fs.clone(), dir, generation)?;
         let checkpoint = checkpoint.with_context(|| format!("{} is missing", path.display()))?;
-        self.header("checkpoint", &path)
+        header("checkpoint", &path)
             .with("generation", generation)
             .with("database", format!("{:016x}", checkpoint.database()))
             .print(self.style.format, out)?;
@@ -181,7 +175,7 @@ impl Dump {
     fn snapshot(&self, named: &Named, out: &mut dyn Write) -> anyhow::Result<()> {
         let snapshot = snapshot::read(&*self.fs, named, random()?)?;
         let digest = snapshot.digest;
-        self.header("snapshot", &named.path)
+        header("snapshot", &named.path)
             .with("bytes", snapshot.bytes)
             .hex("exact_from", snapshot.exact_from)
             .with("digest_zxid", digest.map_or(Value::Null, |(zxid, _)| zxid.to_string().into()))
@@ -192,9 +186,9 @@ impl Dump {
 
     fn zookeeper_log(&self, path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut reader = LogReader::open(&*self.fs, path)?;
-        self.header("log", path).print(self.style.format, out)?;
+        header("log", path).print(self.style.format, out)?;
         let mut count = 0_u64;
-        while let Some(entry) = reader.next()? {
+        while let Some(entry) = reader.read()? {
             count += 1;
             match TxnRecord::from_bytes(reader.bytes()) {
                 Ok(record) => show::transaction(&record, Some(entry.offset), self.style, out)?,
@@ -211,4 +205,9 @@ impl Dump {
         let line = Line::new("end").with("transactions", count).with("torn", torn);
         Ok(line.print(self.style.format, out)?)
     }
+}
+
+/// The line that says of which file the next are.
+fn header(kind: &'static str, path: &Path) -> Line {
+    Line::new(kind).with("file", path.display().to_string())
 }

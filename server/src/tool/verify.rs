@@ -33,7 +33,7 @@ pub struct Arguments {
 impl Arguments {
     pub(super) fn run(&self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let layout = self.folders.layout()?;
-        let checked = check(Arc::new(RealFs), &layout, random()?);
+        let checked = check(&(Arc::new(RealFs) as _), &layout, random()?);
         let (report, code) = match checked {
             Ok(report) => {
                 let code = u8::from(!report.problems.is_empty());
@@ -134,8 +134,8 @@ pub struct CheckpointReport {
 ///
 /// # Errors
 /// When there is none, when a server runs on it, or when the disk fails.
-pub fn check(base: Arc<dyn Fs>, layout: &Layout, seed: u64) -> Result<Report, Unchecked> {
-    let has_checkpoint = !checkpoint::generations(&*base, &layout.data())?.is_empty();
+pub fn check(base: &Arc<dyn Fs>, layout: &Layout, seed: u64) -> Result<Report, Unchecked> {
+    let has_checkpoint = !checkpoint::generations(&**base, &layout.data())?.is_empty();
     if !has_checkpoint && base.list(&layout.log())?.is_empty() {
         return Err(format!("there is no data of Quorate in {}", layout.data().display()).into());
     }
@@ -149,7 +149,7 @@ pub fn check(base: Arc<dyn Fs>, layout: &Layout, seed: u64) -> Result<Report, Un
         }
     }
     read_segments(&overlay(), layout, &mut report)?;
-    read_chain(overlay(), layout, &mut report)?;
+    read_chain(overlay(), layout, &mut report);
     replay(&overlay(), layout, seed, &mut report)?;
     Ok(report)
 }
@@ -167,7 +167,7 @@ fn read_segments(fs: &Arc<dyn Fs>, layout: &Layout, report: &mut Report) -> Resu
         let previous = reader.info().previous;
         let mut segment = Segment { number, previous, ..Segment::default() };
         loop {
-            match reader.next() {
+            match reader.read() {
                 Ok(None) => break,
                 Ok(Some((offset, Entry::Transaction { zxid, bytes }))) => {
                     segment.transactions += 1;
@@ -195,21 +195,17 @@ fn read_segments(fs: &Arc<dyn Fs>, layout: &Layout, report: &mut Report) -> Resu
 }
 
 /// Reads the segments as one log, from the oldest that is kept.
-fn read_chain(fs: Arc<dyn Fs>, layout: &Layout, report: &mut Report) -> Result<(), Unchecked> {
+fn read_chain(fs: Arc<dyn Fs>, layout: &Layout, report: &mut Report) {
     let files = match LogFiles::find(fs, &layout.log(), log::Options::default()) {
         Ok(Some(files)) => files,
         // The replay says what to think of that.
-        Ok(None) => return Ok(()),
-        Err(error) => {
-            note_once(&mut report.problems, &error);
-            return Ok(());
-        }
+        Ok(None) => return,
+        Err(error) => return note_once(&mut report.problems, &error),
     };
     let floor = files.floor();
     if let Err(error) = files.replay(floor) {
         note_once(&mut report.problems, &error);
     }
-    Ok(())
 }
 
 /// Does what a start does, and goes on to the end of the log.

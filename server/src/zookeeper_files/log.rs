@@ -108,7 +108,7 @@ impl LogReader {
     ///
     /// # Errors
     /// When the disk fails or a record is damaged; there is nothing more to read then.
-    pub fn next(&mut self) -> Result<Option<Entry>, FileError> {
+    pub fn read(&mut self) -> Result<Option<Entry>, FileError> {
         if self.end.is_some() {
             return Ok(None);
         }
@@ -257,8 +257,8 @@ impl LogReader {
         Ok(())
     }
 
-    fn damage(&self, what: impl ToString) -> FileError {
-        let (file, what) = (self.path.clone(), what.to_string());
+    fn damage(&self, what: impl Into<String>) -> FileError {
+        let (file, what) = (self.path.clone(), what.into());
         Damage { file, offset: self.offset, what, last: self.last }.into()
     }
 }

@@ -109,7 +109,7 @@ impl Reader<'_> {
                         return Err(self.damage("it ends within the tree"));
                     }
                 }
-                Err(error) => return Err(self.damage(error)),
+                Err(error) => return Err(self.damage(error.to_string())),
             }
         }
     }
@@ -187,8 +187,8 @@ impl Reader<'_> {
         self.offset += count as u64;
     }
 
-    fn damage(&self, what: impl ToString) -> FileError {
-        let (file, what) = (self.path.to_owned(), what.to_string());
+    fn damage(&self, what: impl Into<String>) -> FileError {
+        let (file, what) = (self.path.to_owned(), what.into());
         Damage { file, offset: self.offset, what, last: None }.into()
     }
 }

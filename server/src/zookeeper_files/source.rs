@@ -49,7 +49,7 @@ impl Compression {
 /// What an error of one of these readers is: a failed disk, or else what is wrong with the bytes.
 pub(super) fn explain(error: io::Error) -> Result<FsError, String> {
     let what = error.to_string();
-    match error.into_inner().map(|inner| inner.downcast::<FsError>()) {
+    match error.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<FsError>) {
         Some(Ok(error)) => Ok(*error),
         _ => Err(what),
     }

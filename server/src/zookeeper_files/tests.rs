@@ -151,7 +151,7 @@ fn read_log(fs: &MemoryFs, bytes: &[u8]) -> (Vec<Vec<u8>>, Result<End, FileError
     let path = put(fs, "log.1", bytes);
     let mut found = Vec::new();
     let end = LogReader::open(fs, &path).and_then(|mut reader| {
-        while reader.next()?.is_some() {
+        while reader.read()?.is_some() {
             found.push(reader.bytes().to_vec());
         }
         Ok(reader.end().unwrap())

@@ -109,7 +109,7 @@ impl SegmentReader {
     ///
     /// # Errors
     /// When the disk fails, or a record that was durable is damaged.
-    pub fn next(&mut self) -> Result<Option<(u64, Entry<'_>)>, LogError> {
+    pub fn read(&mut self) -> Result<Option<(u64, Entry<'_>)>, LogError> {
         if self.at_end {
             return Ok(None);
         }
