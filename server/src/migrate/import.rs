@@ -107,7 +107,7 @@ fn write(fs: &Arc<dyn Fs>, settings: &Settings, history: History) -> Result<Repo
     let History { mut tree, head, tail, accepted_epoch, current_epoch, report } = history;
     let generation = checkpoint::FIRST_GENERATION;
     let mut checkpoint = Checkpoint::create(fs.clone(), &layout.data(), generation, *database)?;
-    checkpoint.write(&head, || Some(tree.checkpoint_chunk(CHUNK)))?;
+    checkpoint.write_alone(&head, || Some(tree.checkpoint_chunk(CHUNK)))?;
     tree.checkpoint_end(true);
     drop(checkpoint);
 

@@ -87,7 +87,7 @@ fn taken_over(settings: &[&str]) {
         assert!(kinds.iter().any(|found| found == kind), "no {kind}");
     }
     let dumped = succeed(&["dump", &within(&server, "data")]);
-    for part in ["txn offset=", "type=create2 path=/later", "checkpoint file=", "ttl_ms=600000"] {
+    for part in ["txn offset=", "type=create path=/later", "checkpoint file=", "ttl_ms=600000"] {
         assert!(dumped.contains(part), "no {part}");
     }
 

@@ -145,6 +145,17 @@ impl Checkpoint {
         self.shared.write(head, next)
     }
 
+    /// As [`write`](Self::write), as fast as it goes: there is no log whose syncs have to wait. Any
+    /// later write is so, too.
+    pub fn write_alone(
+        &mut self,
+        head: &CheckpointHead,
+        next: impl FnMut() -> Option<Vec<SlotImage>>,
+    ) -> Result<Option<Written>, CheckpointError> {
+        self.shared.leave_alone()?;
+        self.shared.write(head, next)
+    }
+
     /// Writes a whole tree into the next generation's file, durably, and gives that generation.
     /// It counts as soon as the log [begins anew](super::log::Log::begin_anew) with it; then
     /// [`switch`](Self::switch) is due. Until then this is the old checkpoint, and stays it if
