@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use quorate_server::config::{self, Note};
 use quorate_server::runtime::Server;
-use quorate_server::{admin, logging};
+use quorate_server::{admin, logging, tool};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,8 +17,15 @@ use tokio::signal::unix::{SignalKind, signal};
 /// `QUORATE_TICK_TIME`, `4lw.commands.whitelist` from `QUORATE_4LW_COMMANDS_WHITELIST`), and from
 /// -D arguments; the later outdo the earlier.
 #[derive(Parser)]
-#[command(name = "quorate-server", version = admin::full_version())]
+#[command(
+    name = "quorate-server",
+    version = admin::full_version(),
+    args_conflicts_with_subcommands = true
+)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<tool::Command>,
+
     /// The configuration, in ZooKeeper's syntax; without it the server listens on port 2181 of
     /// the loopback address and keeps its data in ./quorate-data
     #[arg(value_name = "zoo.cfg")]
@@ -38,8 +45,12 @@ fn assignment(text: &str) -> Result<(String, String), &'static str> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match &arguments.command {
+        Some(command) => command.run(),
+        None => run(&arguments).map(|()| ExitCode::SUCCESS),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             #[expect(clippy::print_stderr, reason = "the log may not be open")]
             {
@@ -97,6 +108,9 @@ mod tests {
         assert_eq!(parsed.file, Some(PathBuf::from("zoo.cfg")));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(parsed.define, [pair("a.b", "c=d"), pair("e", "")]);
+        assert!(parsed.command.is_none());
+        let dump = Arguments::try_parse_from(["quorate-server", "dump", "log.1"]).unwrap();
+        assert!(matches!(dump.command, Some(tool::Command::Dump(_))));
         for wrong in ["-Da", "-D=b"] {
             assert!(Arguments::try_parse_from(["quorate-server", wrong]).is_err());
         }

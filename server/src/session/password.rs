@@ -1,5 +1,8 @@
 //! How a client proves that a session is its own.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use hmac::{Hmac, KeyInit, Mac};
 use quorate_protocol::SessionId;
 use sha2::Sha256;
@@ -13,6 +16,9 @@ pub const PASSWORD_SIZE: usize = 16;
 pub enum Passwords {
     /// HMAC-SHA256 of the id under a secret that only the ensemble's servers know.
     Keyed(Hmac<Sha256>),
+    /// As [`Keyed`](Self::Keyed). Of these sessions, which clients have begun at ZooKeeper's servers,
+    /// ZooKeeper's passwords are good, too: they have no others until they connect.
+    Inheriting(Hmac<Sha256>, Arc<BTreeSet<SessionId>>),
     /// ZooKeeper's own function, for an ensemble that has ZooKeeper servers in it. Whoever knows a
     /// session's id can compute it, so it only guards against mistakes.
     ZooKeeper,
@@ -24,10 +30,19 @@ impl Passwords {
         Self::Keyed(Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"))
     }
 
+    /// These passwords, for a server that goes on with such sessions of ZooKeeper's.
+    #[must_use]
+    pub fn inheriting(self, sessions: BTreeSet<SessionId>) -> Self {
+        match self {
+            Self::Keyed(key) if !sessions.is_empty() => Self::Inheriting(key, Arc::new(sessions)),
+            passwords => passwords,
+        }
+    }
+
     /// The password of a session.
     pub fn of(&self, session: SessionId) -> [u8; PASSWORD_SIZE] {
         match self {
-            Self::Keyed(key) => {
+            Self::Keyed(key) | Self::Inheriting(key, _) => {
                 let mac = mac(key, session).finalize().into_bytes();
                 *mac.first_chunk().expect("SHA-256 has more bytes than a password")
             }
@@ -43,6 +58,10 @@ impl Passwords {
         }
         match self {
             Self::Keyed(key) => mac(key, session).verify_truncated_left(password).is_ok(),
+            Self::Inheriting(key, inherited) => {
+                mac(key, session).verify_truncated_left(password).is_ok()
+                    || (inherited.contains(&session) && password == zookeeper(session))
+            }
             Self::ZooKeeper => password == zookeeper(session),
         }
     }
@@ -53,6 +72,7 @@ impl std::fmt::Debug for Passwords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Keyed(_) => "Keyed",
+            Self::Inheriting(..) => "Inheriting",
             Self::ZooKeeper => "ZooKeeper",
         })
     }
@@ -83,6 +103,17 @@ fn zookeeper(session: SessionId) -> [u8; PASSWORD_SIZE] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sessions_of_zookeepers_are_continued_with_either_password() {
+        let (old, new) = (SessionId(0x0100_0abc_def0_0001), SessionId(0x0100_0abc_def0_0002));
+        let keyed = Passwords::keyed(b"secret");
+        let both = keyed.clone().inheriting(BTreeSet::from([old]));
+        assert!(both.verify(old, &zookeeper(old)) && both.verify(old, &keyed.of(old)));
+        assert!(both.verify(new, &keyed.of(new)) && !both.verify(new, &zookeeper(new)));
+        assert_eq!(both.of(old), keyed.of(old));
+        assert!(!both.verify(old, &keyed.of(new)));
+    }
 
     #[test]
     fn zookeepers_passwords() {

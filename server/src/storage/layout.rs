@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::zookeeper_files;
+
 /// Paths of the files below `dataDir` and `dataLogDir`. All are in a folder of our own, beside
 /// what ZooKeeper may have there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,9 +14,6 @@ pub struct Layout {
 
 /// Our folder in `dataDir` and in `dataLogDir`.
 const FOLDER: &str = "quorate";
-/// ZooKeeper's.
-const ZOOKEEPER_FOLDER: &str = "version-2";
-
 impl Layout {
     /// The files of a server with these settings.
     pub fn new(data_dir: &Path, data_log_dir: &Path) -> Self {
@@ -46,6 +45,11 @@ impl Layout {
         self.data().join("secret")
     }
 
+    /// What is remembered of ZooKeeper's files.
+    pub fn origin(&self) -> PathBuf {
+        self.data().join("origin")
+    }
+
     /// Room kept for a full disk.
     pub fn reserve(&self) -> PathBuf {
         self.data_log().join("reserve")
@@ -60,6 +64,6 @@ impl Layout {
 
     /// Where ZooKeeper would have its snapshots and its log.
     pub fn zookeeper(&self) -> [PathBuf; 2] {
-        [&self.data_dir, &self.data_log_dir].map(|dir| dir.join(ZOOKEEPER_FOLDER))
+        [&self.data_dir, &self.data_log_dir].map(|dir| dir.join(zookeeper_files::FOLDER))
     }
 }

@@ -9,5 +9,6 @@ pub mod checkpoint;
 pub mod fs;
 pub mod layout;
 pub mod log;
+pub mod origin;
 pub mod recovery;
 pub mod reserve;

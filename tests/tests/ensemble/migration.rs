@@ -6,26 +6,40 @@ use crate::{LONG_SESSIONS, are_installed, load::Load, same_tree, start_led_by_la
 
 #[test]
 fn zookeeper_is_replaced_by_quorate() {
-    replaced("JJJ", Subject::Quorate);
+    replaced("JJJ", Subject::Quorate, Data::Wiped);
 }
 
 #[test]
 fn quorate_is_replaced_by_zookeeper() {
-    replaced("QQQ", Subject::ZooKeeper);
+    replaced("QQQ", Subject::ZooKeeper, Data::Wiped);
 }
 
 #[test]
 fn an_older_zookeeper_is_replaced_by_quorate() {
-    replaced("DDD", Subject::Quorate);
+    replaced("DDD", Subject::Quorate, Data::Wiped);
 }
 
 #[test]
 fn quorate_is_replaced_by_an_older_zookeeper() {
-    replaced("QQQ", Subject::DebianZooKeeper);
+    replaced("QQQ", Subject::DebianZooKeeper, Data::Wiped);
 }
 
-/// Each server ends, loses its data, and is one of the other kind when it starts again.
-fn replaced(kinds: &str, by: Subject) {
+#[test]
+fn zookeeper_is_replaced_by_quorate_which_takes_its_files_over() {
+    replaced("JJJ", Subject::Quorate, Data::TakenOver);
+}
+
+/// What becomes of a server's data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Data {
+    /// It is lost, and comes from the leader.
+    Wiped,
+    /// The other kind goes on with it.
+    TakenOver,
+}
+
+/// Each server ends and is one of the other kind when it starts again.
+fn replaced(kinds: &str, by: Subject, data: Data) {
     if !are_installed(kinds) || !by.is_installed() {
         return;
     }
@@ -34,9 +48,15 @@ fn replaced(kinds: &str, by: Subject) {
     for id in ensemble.ids() {
         load.wait_for(50);
         ensemble.terminate(id);
-        ensemble.wipe(id);
+        if data == Data::Wiped {
+            ensemble.wipe(id);
+        }
         ensemble.server_mut(id).set_subject(by);
         ensemble.restart(&[id]);
+        if data == Data::TakenOver {
+            let said = ensemble.server(id).said();
+            assert!(said.contains("the data of ZooKeeper is imported"), "{said}");
+        }
     }
     load.wait_for(50);
     let promised = load.stop();

@@ -7,7 +7,7 @@
 //! nodes, every one behind its parent:
 //!   ustring path | buffer data | long ACL's number | long czxid | long mzxid | long ctime
 //!   | long mtime | int version | int cversion | int aversion | long ephemeralOwner | long pzxid
-//! ustring "/" | ustring "BenWasHere"
+//! ustring "/" | on the wire: ustring "BenWasHere"
 //! ```
 //!
 //! The root's path is empty, the open ACL has number -1 and no entry, and `cversion` counts creates
@@ -21,6 +21,15 @@ mod writer;
 
 pub use receiver::{Received, SnapshotError, SnapshotReceiver};
 pub use writer::SnapshotWriter;
+
+/// Where a snapshot is kept or sent, which decides how it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Behind a `SNAP`: with the signature.
+    Wire,
+    /// In a file: with the nodes, and seals that are the file's business.
+    File,
+}
 
 /// The path that ends the nodes.
 const END: &str = "/";

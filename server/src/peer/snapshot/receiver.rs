@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 use quorate_protocol::{AclList, Decode, DecodeError, SessionId, Zxid};
 
-use super::{END, NUMBERS, SESSION, SIGNATURE};
+use super::{END, NUMBERS, Place, SESSION, SIGNATURE};
 use crate::tree::{LoadError, StoredNode, Tree, TreeLoader};
 
 /// What has come of a snapshot so far.
@@ -63,6 +63,7 @@ pub struct SnapshotReceiver {
     limit: usize,
     loader: TreeLoader,
     stage: Stage,
+    place: Place,
 }
 
 /// What comes next.
@@ -96,7 +97,12 @@ impl SnapshotReceiver {
     /// A receiver of the snapshot whose last transaction is `zxid`. `limit` is the greatest length
     /// of a path, of data, and of an ACL. For `seed` see [`Tree::new`].
     pub fn new(zxid: Zxid, limit: usize, seed: u64) -> Self {
-        Self { zxid, limit, loader: TreeLoader::new(seed), stage: Stage::SessionCount }
+        Self::of(Place::Wire, zxid, limit, seed)
+    }
+
+    /// As [`new`](Self::new), of a snapshot that is kept or sent there.
+    pub fn of(place: Place, zxid: Zxid, limit: usize, seed: u64) -> Self {
+        Self { zxid, limit, loader: TreeLoader::new(seed), stage: Stage::SessionCount, place }
     }
 
     /// Takes from the beginning of `input` what has come. What is behind the snapshot's end stays.
@@ -107,6 +113,14 @@ impl SnapshotReceiver {
     /// # Panics
     /// When the tree was already handed out.
     pub fn receive(&mut self, input: &mut BytesMut) -> Result<Received, SnapshotError> {
+        let (taken, received) = self.take(input);
+        input.advance(taken);
+        received
+    }
+
+    /// As [`receive`](Self::receive), of bytes that are not the receiver's: says how many of them
+    /// it has taken.
+    pub fn take(&mut self, input: &[u8]) -> (usize, Result<Received, SnapshotError>) {
         let mut records = Records { bytes: input, at: 0, limit: self.limit };
         let stop = loop {
             let start = records.at;
@@ -118,16 +132,16 @@ impl SnapshotReceiver {
                 break None;
             }
         };
-        let taken = records.at;
-        input.advance(taken);
-        match stop {
+        let received = match stop {
             Some(Stop::Incomplete) => Ok(Received::Incomplete),
             Some(Stop::Error(error)) => Err(error),
             None => {
                 let loader = std::mem::replace(&mut self.loader, TreeLoader::new(0));
-                Ok(Received::Tree(Box::new(loader.finish(self.zxid)?)))
+                let tree = loader.finish(self.zxid).map_err(SnapshotError::from);
+                tree.map(|tree| Received::Tree(Box::new(tree)))
             }
-        }
+        };
+        (records.at, received)
     }
 
     /// Reads what comes next, all of it or nothing.
@@ -156,7 +170,10 @@ impl SnapshotReceiver {
                 let path = input.string("path")?;
                 let path = std::str::from_utf8(path).map_err(|_| SnapshotError::Text)?;
                 if path == END {
-                    Stage::Signature
+                    match self.place {
+                        Place::Wire => Stage::Signature,
+                        Place::File => Stage::Done,
+                    }
                 } else {
                     let data = input.buffer("data")?;
                     self.loader.node(&node(path, data, input.array()?))?;

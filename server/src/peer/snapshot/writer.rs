@@ -8,7 +8,7 @@ use std::{
 use bytes::BytesMut;
 use quorate_protocol::{SessionId, codec::PutJute};
 
-use super::{END, NUMBERS, SIGNATURE};
+use super::{END, NUMBERS, Place, SIGNATURE};
 use crate::tree::{Node, Tree, Walk};
 
 /// Writes a tree as a snapshot, in pieces.
@@ -19,6 +19,7 @@ use crate::tree::{Node, Tree, Walk};
 pub struct SnapshotWriter<T> {
     tree: T,
     stage: Stage,
+    place: Place,
 }
 
 /// What is to be written next.
@@ -36,7 +37,12 @@ enum Stage {
 impl<T: Borrow<Tree>> SnapshotWriter<T> {
     /// A writer at the beginning.
     pub fn new(tree: T) -> Self {
-        Self { tree, stage: Stage::Begin }
+        Self::of(Place::Wire, tree)
+    }
+
+    /// As [`new`](Self::new), of a snapshot to be kept or sent there.
+    pub fn of(place: Place, tree: T) -> Self {
+        Self { tree, stage: Stage::Begin, place }
     }
 
     /// Appends to `out` until that has `size` bytes, or more by what cannot be cut: a node, or all
@@ -54,7 +60,7 @@ impl<T: Borrow<Tree>> SnapshotWriter<T> {
                     put_acls(tree, out);
                     Stage::Nodes(Walk::default())
                 }
-                Stage::Nodes(walk) => put_nodes(tree, walk, out, size),
+                Stage::Nodes(walk) => put_nodes(tree, walk, self.place, out, size),
                 Stage::Done => return false,
             };
         }
@@ -81,7 +87,7 @@ fn put_acls(tree: &Tree, out: &mut BytesMut) {
     }
 }
 
-fn put_nodes(tree: &Tree, mut walk: Walk, out: &mut BytesMut, size: usize) -> Stage {
+fn put_nodes(tree: &Tree, mut walk: Walk, place: Place, out: &mut BytesMut, size: usize) -> Stage {
     while let Some((path, node)) = walk.next(tree) {
         put_node(path, &node, out);
         if out.len() >= size {
@@ -89,7 +95,9 @@ fn put_nodes(tree: &Tree, mut walk: Walk, out: &mut BytesMut, size: usize) -> St
         }
     }
     out.put_ustring(END);
-    out.put_ustring(SIGNATURE);
+    if place == Place::Wire {
+        out.put_ustring(SIGNATURE);
+    }
     Stage::Done
 }
 

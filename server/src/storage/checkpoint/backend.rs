@@ -20,6 +20,8 @@ pub(super) struct Shared {
     failure: Mutex<Option<Failure>>,
     /// Nothing is written any more.
     is_closed: AtomicBool,
+    /// Nobody else needs the disk.
+    is_alone: AtomicBool,
 }
 
 /// A failed operation.
@@ -39,6 +41,11 @@ impl Shared {
     /// Refuses all that redb still wants to write.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Says that nobody else needs the disk: what is written is synced when redb asks for it.
+    pub(super) fn leave_alone(&self) {
+        self.is_alone.store(true, Ordering::SeqCst);
     }
 
     fn note<T>(&self, is_change: bool, done: fs::Result<T>) -> io::Result<T> {
@@ -97,6 +104,9 @@ impl StorageBackend for Backend {
         self.shared.refuse_when_closed()?;
         self.shared.note(true, self.file.write_at(offset, data))?;
         let length = data.len() as u64;
+        if self.shared.is_alone.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         if self.unsynced.fetch_add(length, Ordering::Relaxed) + length < EARLY_SYNC_BYTES {
             return Ok(());
         }

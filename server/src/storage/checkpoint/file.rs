@@ -147,6 +147,11 @@ impl OpenFile {
         Ok(Some(written))
     }
 
+    /// See [`super::Checkpoint::write_alone`].
+    pub(super) fn leave_alone(&self) {
+        self.shared.leave_alone();
+    }
+
     /// What an error of redb comes from.
     pub(super) fn explain(&self, path: &Path, error: &redb::Error) -> CheckpointError {
         explain(&self.shared, path, error)

@@ -145,6 +145,17 @@ impl Checkpoint {
         self.shared.write(head, next)
     }
 
+    /// As [`write`](Self::write), as fast as it goes: there is no log whose syncs have to wait. Any
+    /// later write is so, too.
+    pub fn write_alone(
+        &mut self,
+        head: &CheckpointHead,
+        next: impl FnMut() -> Option<Vec<SlotImage>>,
+    ) -> Result<Option<Written>, CheckpointError> {
+        self.shared.leave_alone()?;
+        self.shared.write(head, next)
+    }
+
     /// Writes a whole tree into the next generation's file, durably, and gives that generation.
     /// It counts as soon as the log [begins anew](super::log::Log::begin_anew) with it; then
     /// [`switch`](Self::switch) is due. Until then this is the old checkpoint, and stays it if
@@ -211,6 +222,12 @@ pub fn path(dir: &Path, generation: u64) -> PathBuf {
 /// The name of a file that does not count any more, because it or its log is damaged.
 pub fn damaged_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("checkpoint-{generation}.damaged"))
+}
+
+/// The generation whose file this is by its name.
+pub fn generation(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.strip_suffix(".redb")?;
+    digits.parse().ok()
 }
 
 /// The generations whose files are in a folder, ascending.

@@ -120,6 +120,12 @@ impl Shared {
         written
     }
 
+    /// See [`super::Checkpoint::write_alone`].
+    pub(super) fn leave_alone(&self) -> Result<()> {
+        self.opened()?.file.as_ref().expect("it is open").leave_alone();
+        Ok(())
+    }
+
     /// See [`super::Checkpoint::load`].
     pub(super) fn load(&self, seed: u64) -> Result<Option<Tree>> {
         loop {

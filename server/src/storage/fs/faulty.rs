@@ -117,6 +117,11 @@ impl Fs for FaultyFs {
         Ok(self.wrap(path, self.inner.open(path)?))
     }
 
+    fn open_to_read(&self, path: &Path) -> Result<Box<dyn File>> {
+        self.control.read("open", path)?;
+        Ok(self.wrap(path, self.inner.open_to_read(path)?))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         self.control.change("rename", from, true)?;
         self.inner.rename(from, to)

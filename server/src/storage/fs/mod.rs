@@ -1,7 +1,8 @@
-//! The one door to the disk: a small file-system trait with three implementations.
+//! The one door to the disk: a small file-system trait with four implementations.
 //!
 //! [`RealFs`] is the machine's; [`MemoryFs`] is the simulator's and forgets what was not synced
-//! when it crashes; [`FaultyFs`] wraps another and fails operations by number. The trait offers
+//! when it crashes; [`FaultyFs`] wraps another and fails operations by number; [`OverlayFs`] keeps
+//! all changes of another to itself, so that files can be looked at as a start would. The trait offers
 //! no more than the log and the checkpoint need, and no convenience that would hide a sync: a
 //! caller that depends on a created, renamed or removed name calls [`Fs::sync_dir`] itself.
 //!
@@ -11,6 +12,7 @@
 
 mod faulty;
 mod memory;
+mod overlay;
 mod real;
 
 use std::fmt::{Debug, Display, Formatter};
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use faulty::{Fault, FaultyFs};
 pub use memory::MemoryFs;
+pub use overlay::OverlayFs;
 pub use real::RealFs;
 
 /// A failed operation on a file, with its name and path.
@@ -79,6 +82,11 @@ pub trait Fs: Debug + Send + Sync {
 
     /// Opens a file that must be there for reading and writing.
     fn open(&self, path: &Path) -> Result<Box<dyn File>>;
+
+    /// Opens a file that must be there, only to read it: one that may not be written to will do.
+    fn open_to_read(&self, path: &Path) -> Result<Box<dyn File>> {
+        self.open(path)
+    }
 
     /// Gives a file another name in the same folder, replacing what had that name; or a folder,
     /// when nothing has that name.
@@ -141,7 +149,7 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<()> {
 
 /// The content of a small file; `None` when there is no such file.
 pub fn read_file(fs: &dyn Fs, path: &Path) -> Result<Option<Vec<u8>>> {
-    let file = match fs.open(path) {
+    let file = match fs.open_to_read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };

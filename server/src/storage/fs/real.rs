@@ -52,6 +52,11 @@ impl Fs for RealFs {
         Ok(Box::new(RealFile { file, path: path.to_owned() }))
     }
 
+    fn open_to_read(&self, path: &Path) -> Result<Box<dyn File>> {
+        let file = fs::File::open(path).map_err(failed("open", path))?;
+        Ok(Box::new(RealFile { file, path: path.to_owned() }))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         debug_assert_eq!(from.parent(), to.parent(), "one sync_dir covers both names");
         fs::rename(from, to).map_err(failed("rename", from))

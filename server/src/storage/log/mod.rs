@@ -24,6 +24,7 @@ mod batch;
 mod cursor;
 mod cut;
 mod epochs;
+pub mod inspect;
 mod live;
 mod reader;
 mod record;

@@ -106,6 +106,11 @@ impl LogFiles {
         self.newest().state.generation
     }
 
+    /// The last transaction before the oldest segment.
+    pub fn floor(&self) -> Zxid {
+        self.headers[0].0.previous()
+    }
+
     fn newest(&self) -> &Header {
         &self.headers.back().expect("there is a segment").0
     }

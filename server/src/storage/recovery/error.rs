@@ -7,6 +7,8 @@ use quorate_protocol::{DecodeError, Zxid};
 use crate::storage::checkpoint::CheckpointError;
 use crate::storage::fs::FsError;
 use crate::storage::log::{Corruption, LogError, ReadError};
+use crate::storage::origin::OriginError;
+use crate::zookeeper_files::FileError;
 
 /// Why there is nothing to go on with.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +64,7 @@ pub enum RecoveryError {
     },
     /// The folder is ZooKeeper's, and nothing of ours is there.
     #[error(
-        "{} holds data of ZooKeeper, which would be left out: import it, or set dataDir and \
+        "{} holds data of ZooKeeper, which would be left out: import it (quorate-server import), or set dataDir and \
          dataLogDir to other folders to start empty",
         folder.display()
     )]
@@ -70,6 +72,50 @@ pub enum RecoveryError {
         /// ZooKeeper's folder.
         folder: PathBuf,
     },
+    /// An import of ZooKeeper's data was not finished.
+    #[error(
+        "the import of ZooKeeper's data into {} was interrupted: what is there is not all of it. \
+         Import it again, which begins anew",
+        folder.display()
+    )]
+    ImportInterrupted {
+        /// Our folder.
+        folder: PathBuf,
+    },
+    /// ZooKeeper has gone on with its files after they were imported, or exported.
+    #[error(
+        "ZooKeeper has written {} since Quorate has had its data: there are two histories now, and \
+         to go on with either gives the other up. To go on with ZooKeeper's, move {} away, and the \
+         next start imports it. To go on with Quorate's, move {} away",
+        newer.display(), ours.display(), theirs.display()
+    )]
+    ZooKeeperWrote {
+        /// What it has written.
+        newer: PathBuf,
+        /// Our folder.
+        ours: PathBuf,
+        /// ZooKeeper's.
+        theirs: PathBuf,
+    },
+    /// There was data, and ZooKeeper's beside it, and now there is none of ours.
+    #[error(
+        "the data that was in {} is gone, with everything written since ZooKeeper's data was \
+         imported. Restore dataDir and dataLogDir from a copy; or, to import ZooKeeper's data again \
+         and go on from there, remove {}",
+        folder.display(), origin.display()
+    )]
+    Emptied {
+        /// Our folder.
+        folder: PathBuf,
+        /// What says that there was data.
+        origin: PathBuf,
+    },
+    /// ZooKeeper's files cannot be looked at.
+    #[error("ZooKeeper's files: {0}")]
+    ZooKeeperFiles(FileError),
+    /// What is remembered of them cannot be read.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
     /// Log and checkpoint are of different servers, or of different times of one.
     #[error(
         "the checkpoint {} does not belong to the log in {}: dataDir and dataLogDir are not of \

@@ -8,6 +8,7 @@
 
 mod error;
 mod set_aside;
+mod zookeeper;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::tree::Tree;
 use crate::txn::TxnRecord;
 
 pub use error::{Loss, RecoveryError};
+pub use zookeeper::{Beside, look_beside};
 
 /// What recovery has to be told.
 #[derive(Debug, Clone)]
@@ -97,7 +99,7 @@ pub struct Report {
 /// Recovers the state, or makes a new one in empty folders.
 pub fn open(fs: &Arc<dyn Fs>, settings: &Settings) -> Result<Recovered, RecoveryError> {
     let layout = &settings.layout;
-    refuse_zookeeper_data(&**fs, layout)?;
+    zookeeper::refuse(&**fs, layout)?;
     fs.create_dir(&layout.data())?;
     fs.create_dir(&layout.log())?;
     let locks = lock(&**fs, layout)?;
@@ -271,20 +273,6 @@ fn refuse_old_log(fs: &dyn Fs, layout: &Layout, generation: u64) -> Result<(), R
     };
     let checkpoint = checkpoint::path(&layout.data(), newest);
     Err(Loss::OldLog { folder: layout.log(), checkpoint }.into())
-}
-
-fn refuse_zookeeper_data(fs: &dyn Fs, layout: &Layout) -> Result<(), RecoveryError> {
-    let has_checkpoint = !checkpoint::generations(fs, &layout.data())?.is_empty();
-    let has_log = !fs.list(&layout.log())?.is_empty() || set_aside::is_there(fs, layout)?;
-    if has_checkpoint || has_log {
-        return Ok(());
-    }
-    for folder in layout.zookeeper() {
-        if !fs.list(&folder)?.is_empty() {
-            return Err(RecoveryError::ZooKeeperData { folder });
-        }
-    }
-    Ok(())
 }
 
 fn lock(fs: &dyn Fs, layout: &Layout) -> Result<Vec<Box<dyn Lock>>, RecoveryError> {
