@@ -86,7 +86,9 @@ fn attach_again(ensemble: &Ensemble, id: u8, old: &Connection) -> Connection {
 }
 
 fn call(client: &mut Connection, op: &Op) -> Reply {
-    client.call(op).expect("the server answers").parse(op)
+    // A session's number begins with that of the server where it began.
+    let answer = client.call(op);
+    answer.unwrap_or_else(|error| panic!("{op:?} in {}: {error}", client.session.id)).parse(op)
 }
 
 /// A request that must succeed.
