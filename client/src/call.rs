@@ -234,12 +234,13 @@ impl<T> Answer<T> {
                 self.zxid = reply.zxid;
                 finish(Ok(reply), view, watch).map_err(Error::new)
             }
-            Err(Failure { kind: ErrorKind::Refused(code), maybe_done, frame }) => {
+            Err(Failure { kind: ErrorKind::Refused(code), maybe_done, frame, zxid }) => {
+                self.zxid = zxid;
                 finish(Err(code), view, watch).map_err(|kind| {
                     Error::new(kind).of(*op, path_of(&frame, view)).after_unknown(maybe_done)
                 })
             }
-            Err(Failure { kind, maybe_done, frame }) => {
+            Err(Failure { kind, maybe_done, frame, .. }) => {
                 Err(Error::new(kind).of(*op, path_of(&frame, view)).after_unknown(maybe_done))
             }
         };
@@ -263,7 +264,8 @@ impl<T> Future for Answer<T> {
         // Without a word of the connection's task nobody knows how far the call came.
         let outcome = outcome.unwrap_or_else(|_| {
             let frame = bytes::Bytes::new();
-            Err(Failure { kind: ErrorKind::Closed, maybe_done: true, frame })
+            let zxid = Zxid::ZERO;
+            Err(Failure { kind: ErrorKind::Closed, maybe_done: true, frame, zxid })
         });
         Poll::Ready(this.finished(outcome))
     }

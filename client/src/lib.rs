@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 mod builder;
+pub mod cache;
 mod call;
 mod client;
 mod create;
@@ -16,6 +17,9 @@ mod retry;
 mod session;
 mod state;
 mod watch;
+
+#[cfg(test)]
+mod tests;
 
 pub use builder::ClientBuilder;
 pub use call::{Answer, Call, Calling};

@@ -35,6 +35,8 @@ pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
     pub(crate) maybe_done: bool,
     pub(crate) frame: Bytes,
+    /// Of the server's answer, if there is one.
+    pub(crate) zxid: Zxid,
 }
 
 pub(crate) type Outcome = Result<Reply, Failure>;
@@ -83,7 +85,8 @@ impl Call {
         let Self { maybe_done, frame, .. } = self;
         if let Recipient::Caller(slot) | Recipient::Watcher(slot, _) = self.recipient {
             // Whoever asked may have stopped waiting.
-            let _ = slot.send(Err(Failure { kind, maybe_done, frame }));
+            let zxid = Zxid::ZERO;
+            let _ = slot.send(Err(Failure { kind, maybe_done, frame, zxid }));
         }
     }
 }

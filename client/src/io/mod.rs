@@ -294,7 +294,7 @@ impl Driver {
             if error == 0 {
                 return Ok(Reply { zxid: header.zxid, body });
             }
-            Err(Failure { kind: refusal(error), maybe_done, frame })
+            Err(Failure { kind: refusal(error), maybe_done, frame, zxid: header.zxid })
         };
         match recipient {
             Recipient::Caller(slot) => {
