@@ -189,7 +189,6 @@ impl ClientBuilder {
             timeout: self.session_timeout,
             read_only: self.read_only,
             reopen: self.new_sessions,
-            secure: false,
             patience: self.retry.elapsed(),
             resume: self.session,
         };

@@ -203,6 +203,7 @@ impl Client {
     /// The same client, bound to the present session: once that is lost all its calls fail with
     /// [`ErrorKind::SessionLost`], even if the client has a new one. For those who rely on
     /// ephemeral nodes.
+    #[must_use]
     pub fn in_this_session(&self) -> Self {
         let ViewInner { handle, chroot, session } = &*self.view.0;
         let session = match *session {

@@ -69,7 +69,7 @@ async fn a_stream_that_is_dropped_is_removed_unless_another_is_being_set() {
     let stream = watching(&client, &mut peer, 5).await;
     let other = watching(&client, &mut peer, 6).await;
     drop(stream);
-    client.sync("/").send();
+    drop(client.sync("/").send());
     peer.expect(OpCode::Sync).await;
     drop(other);
     let (xid, body) = peer.expect(OpCode::RemoveWatches).await;
