@@ -444,6 +444,9 @@ impl Driver {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.wire.as_ref().is_some_and(Wire::has_output) {
+            return false;
+        }
         let now = self.now();
         let Some(wire) = &mut self.wire else { return false };
         match wire.poll_write(cx, now) {
@@ -463,14 +466,14 @@ impl Driver {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = self.parts.session.deadline() else { return false };
-        if self.now() >= deadline {
-            self.step(Input::Timer);
-            return true;
-        }
-        let deadline = self.parts.shared.start + deadline;
+        let at = self.parts.shared.start + deadline;
         // Most deadlines move away with every byte; the timer follows when it has fired.
-        if self.timer.deadline() > deadline || self.timer.is_elapsed() {
-            self.timer.as_mut().reset(deadline);
+        if self.timer.deadline() > at || self.timer.is_elapsed() {
+            if self.now() >= deadline {
+                self.step(Input::Timer);
+                return true;
+            }
+            self.timer.as_mut().reset(at);
         }
         self.timer.as_mut().poll(cx).is_ready()
     }

@@ -73,6 +73,67 @@ fn streams_tell_what_happens_in_order_and_with_its_zxid() {
     });
 }
 
+/// As servers before 3.6 need it.
+#[test]
+fn streams_can_be_made_of_one_shot_watches() {
+    with_each(&[], async |server| {
+        let client = builder(&server).emulate_streams(true).connect().await.unwrap();
+        let writer = connect(&server).await;
+        writer.create("/a", b"").await.unwrap();
+        writer.create("/a/old", b"").await.unwrap();
+        let app = client.chroot("/a").unwrap();
+        let mut node = app.watch("/").await.unwrap();
+        let mut missing = client.watch("/missing").children().await.unwrap();
+        let mut children = client.watch("/a").children().await.unwrap();
+        let mut tree = app.watch("/").recursive().await.unwrap();
+
+        let set = writer.set("/a", b"1").await.unwrap();
+        let expected = (EventType::NodeDataChanged, "/".to_owned(), Some(set.mzxid));
+        assert_eq!(next(&mut node).await, expected);
+        assert_eq!(next(&mut tree).await, expected);
+        assert_eq!(next(&mut children).await.0, EventType::NodeDataChanged);
+        let new = writer.create("/a/new", b"").await.unwrap();
+        let (kind, path, zxid) = next(&mut tree).await;
+        assert_eq!((kind, &*path, zxid), (EventType::NodeCreated, "/new", Some(new.stat.czxid)));
+        assert_eq!(next(&mut children).await.0, EventType::NodeChildrenChanged);
+        writer.create("/a/new/below", b"").await.unwrap();
+        assert_eq!(next(&mut tree).await.1, "/new/below");
+        writer.delete("/a/new/below").await.unwrap();
+        let (kind, path, _) = next(&mut tree).await;
+        assert_eq!((kind, &*path), (EventType::NodeDeleted, "/new/below"));
+        writer.create("/missing", b"").await.unwrap();
+        assert_eq!(next(&mut missing).await.0, EventType::NodeCreated);
+        writer.create("/missing/x", b"").await.unwrap();
+        assert_eq!(next(&mut missing).await.0, EventType::NodeChildrenChanged);
+
+        // Faster than watches can be set again: all is told, or there is a gap.
+        for number in 0..200 {
+            drop(writer.set("/a", number.to_string()).send());
+        }
+        let last = writer.set("/a", b"last").await.unwrap();
+        let mut gap = None;
+        loop {
+            match patiently("the last change", node.next()).await.unwrap() {
+                WatchItem::Event(event) if event.zxid == Some(last.mzxid) => break,
+                WatchItem::Event(_) => {}
+                WatchItem::Resync { to, .. } => gap = gap.max(to),
+            }
+        }
+        let rest = node.try_next();
+        assert!(gap.is_some() || rest.is_some(), "200 changes were not told one by one");
+
+        let cache = TreeCache::start(&client, "/a").await.unwrap();
+        writer.create("/a/new/again", b"").await.unwrap();
+        let mut changes = cache.changes();
+        loop {
+            match patiently("the cache", changes.next()).await.unwrap() {
+                Change::Added { path, .. } if path == "/a/new/again" => break,
+                _ => {}
+            }
+        }
+    });
+}
+
 #[test]
 fn one_shots_fire_once() {
     with_each(&[], async |server| {
