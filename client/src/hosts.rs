@@ -1,0 +1,143 @@
+//! The connect string: which servers there are, and the chroot behind them.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use quorate_protocol::path;
+
+use crate::error::{Error, ErrorKind};
+
+/// The port of a host that names none.
+const DEFAULT_PORT: u16 = 2181;
+
+/// A host as the connect string names it; resolved anew before each round of attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Host {
+    name: Arc<str>,
+    port: u16,
+}
+
+impl Host {
+    /// A host name or an address, and a port.
+    pub fn new(name: impl Into<Arc<str>>, port: u16) -> Self {
+        Self { name: name.into(), port }
+    }
+
+    /// The name or address, an IPv6 address without brackets.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, port) = (&self.name, self.port);
+        if name.contains(':') { write!(f, "[{name}]:{port}") } else { write!(f, "{name}:{port}") }
+    }
+}
+
+/// A connect string: `host:port,host:port/chroot`. The port may be left out, an IPv6 address
+/// stands in brackets if it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConnectString {
+    pub(crate) hosts: Vec<Host>,
+    /// Empty, or a path that is not the root.
+    pub(crate) chroot: String,
+}
+
+impl FromStr for ConnectString {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = |why: String| ErrorKind::BadConnectString(format!("{text:?}: {why}"));
+        let (hosts, chroot) = match text.find('/') {
+            Some(slash) => text.split_at(slash),
+            None => (text, ""),
+        };
+        let chroot = chroot_of(chroot).map_err(|why| bad(why.to_string()))?;
+        let hosts = hosts
+            .split(',')
+            .map(str::trim)
+            .map(|host| parse_host(host).map_err(|why| bad(format!("{host:?} {why}")).into()))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self { hosts, chroot })
+    }
+}
+
+/// A chroot as kept: the root is no chroot at all.
+pub(crate) fn chroot_of(path: &str) -> Result<String, path::PathError> {
+    if path.is_empty() || path == "/" {
+        return Ok(String::new());
+    }
+    path::validate(path)?;
+    Ok(path.to_owned())
+}
+
+fn parse_host(text: &str) -> Result<Host, &'static str> {
+    let (name, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (name, behind) = rest.split_once(']').ok_or("has no closing bracket")?;
+        match behind {
+            "" => (name, None),
+            _ => (name, Some(behind.strip_prefix(':').ok_or("has text behind its bracket")?)),
+        }
+    } else if text.matches(':').count() > 1 {
+        (text, None)
+    } else {
+        text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)))
+    };
+    if name.is_empty() {
+        return Err("is not a host");
+    }
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some(port) => port.parse().map_err(|_| "has a port that is no number below 65536")?,
+    };
+    Ok(Host::new(name, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (Vec<String>, String) {
+        let parsed: ConnectString = text.parse().unwrap();
+        (parsed.hosts.iter().map(ToString::to_string).collect(), parsed.chroot)
+    }
+
+    #[test]
+    fn hosts_ports_and_chroot() {
+        assert_eq!(parsed("a"), (vec!["a:2181".into()], String::new()));
+        assert_eq!(
+            parsed("a:1, b ,10.0.0.1:3/app/x"),
+            (vec!["a:1".into(), "b:2181".into(), "10.0.0.1:3".into()], "/app/x".into())
+        );
+        assert_eq!(
+            parsed("[::1]:7,[fe80::1],fe80::2/"),
+            (
+                vec!["[::1]:7".into(), "[fe80::1]:2181".into(), "[fe80::2]:2181".into()],
+                String::new()
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, part) in [
+            ("", "is not a host"),
+            ("a,,b", "is not a host"),
+            ("a:b", "\"a:b\" has a port"),
+            ("a:70000", "has a port"),
+            ("[::1", "closing bracket"),
+            ("[::1]7", "behind its bracket"),
+            ("a/b/", "empty name"),
+            ("a//", "empty name"),
+        ] {
+            let error = text.parse::<ConnectString>().unwrap_err().to_string();
+            assert!(error.contains(part), "{text:?}: {error}");
+        }
+    }
+}
