@@ -11,6 +11,11 @@ use super::value::{Expected, boolean, duration, millis, number};
 use crate::zab::configuration::{Configuration, ConfigurationError, HostPort};
 use crate::zab::{Member, ServerId};
 
+/// How long a server looks for a leader before it is read-only, unless a tick is longer.
+///
+/// Compat: `QuorumPeer.run`.
+const READ_ONLY_AFTER: Duration = Duration::from_secs(2);
+
 /// The ensemble a server is part of.
 #[derive(Debug, Clone)]
 pub struct EnsembleSettings {
@@ -44,6 +49,9 @@ pub struct EnsembleSettings {
     pub tcp_keep_alive: bool,
     /// Tell others all own addresses, in the handshake that ZooKeeper before 3.6 does not know.
     pub multi_address: bool,
+    /// How long a server looks for a leader before it serves clients that only read; `None` when it
+    /// never does.
+    pub read_only_after: Option<Duration>,
 }
 
 impl EnsembleSettings {
@@ -241,10 +249,14 @@ pub(super) fn settings(
     let tcp_keep_alive = r.get("tcpKeepAlive", boolean);
     let multi_address = r.get("multiAddress.enabled", boolean);
     let peer_type = r.get("peerType", member);
+    let read_only = r.get("readonlymode.enabled", boolean);
 
     let Lines::Members(configuration) = lines else {
         if matches!(lines, Lines::Alone(_)) && peer_type == Member::Observer {
             r.warn("peerType is observer, but this server is alone".into());
+        }
+        if matches!(lines, Lines::Alone(_)) && read_only {
+            r.warn("readonlymode.enabled has no effect on a server alone".into());
         }
         return None;
     };
@@ -284,6 +296,7 @@ pub(super) fn settings(
         listen_on_all,
         tcp_keep_alive,
         multi_address,
+        read_only_after: read_only.then_some(tick.max(READ_ONLY_AFTER)),
     })
 }
 

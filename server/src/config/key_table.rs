@@ -135,9 +135,10 @@ pub const GROUPS: &[Group] = &[
                 "connection_throttle_decrease_ratio",
                 "it matters with `connection_throttle_freeze_time` only",
             ),
-            no_effect(
+            honoured(
                 "connection_throttle_local_session_weight",
-                "there are no local sessions yet",
+                "1",
+                "Tokens for a new session with `localSessionsEnabled`.",
             ),
             no_effect(
                 "request_throttle_stall_time",
@@ -192,8 +193,16 @@ pub const GROUPS: &[Group] = &[
                 "",
                 "A file with a secret of at least 16 bytes for `keyed`, the same on all servers of an ensemble, which need it. Without it, a server alone keeps one of its own with the data.",
             ),
-            not_built("localSessionsEnabled", FALSE, "local sessions are not built yet"),
-            no_effect("localSessionsUpgradingEnabled", "there are no local sessions yet"),
+            honoured(
+                "localSessionsEnabled",
+                "false",
+                "New sessions are known to their server alone: they cost no transaction, cannot move to another server, and own no nodes. Set it on all servers of an ensemble. No effect on a server alone.",
+            ),
+            honoured(
+                "localSessionsUpgradingEnabled",
+                "false",
+                "A local session that creates an ephemeral node is made known to all servers first; without it, the creation is refused.",
+            ),
         ],
     },
     Group {
@@ -398,7 +407,11 @@ pub const GROUPS: &[Group] = &[
             ),
             not_built("admin.enableServer", FALSE, ADMIN_SERVER),
             no_effect("admin.*", ADMIN),
-            not_built("readonlymode.enabled", FALSE, "the read-only mode is not built yet"),
+            honoured(
+                "readonlymode.enabled",
+                "false",
+                "A server of an ensemble that has looked for a leader for 2 s, or a tick if that is longer, serves clients that allow it, for reading only.",
+            ),
         ],
     },
     Group {

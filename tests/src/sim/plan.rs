@@ -1,5 +1,7 @@
 //! What a seed stands for: everything about a run that is drawn at its beginning.
 
+use quorate_server::config::LocalSessions;
+
 use super::{
     client::{Habits, Manners},
     nemesis::{Fault, Menace},
@@ -70,6 +72,10 @@ pub struct Plan {
     pub safety: Micros,
     /// Which faults happen, and how often.
     pub menace: Menace,
+    /// Whether sessions are local at first, and made known to all servers where they need to be.
+    pub local_sessions: Option<LocalSessions>,
+    /// Whether servers without a leader serve for reading.
+    pub read_only: bool,
 }
 
 impl Plan {
@@ -115,6 +121,10 @@ impl Plan {
             splitting: *random.pick(&[0.0, 0.02, 0.2]),
             safety: random.within(2_000..5_000) * MILLI,
             menace: menace(&mut random),
+            local_sessions: random
+                .chance(0.25)
+                .then(|| LocalSessions { upgrading: random.chance(0.8) }),
+            read_only: random.chance(0.25),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod hand_over;
 mod load;
+mod local_sessions;
 mod migration;
 mod mixed;
 mod restart;

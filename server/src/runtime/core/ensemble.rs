@@ -18,8 +18,8 @@ use crate::{
     },
     peer::packet::{self, HeardSessions, Packet, decode_from_leader, decode_from_learner},
     runtime::{
-        batch::{Entry, LogChange, Waits},
-        pipeline::{Arrival, Input, Opening},
+        batch::{Entry, LogChange},
+        pipeline::{Input, Opening},
         shared::Shared,
         stream::Stream,
     },
@@ -318,6 +318,7 @@ impl Core {
         for effect in effects {
             self.perform(shared, wall_ms, effect);
         }
+        self.look_at_election(shared, wall_ms);
     }
 
     /// What this server is in its ensemble; none for a server alone.
@@ -329,6 +330,7 @@ impl Core {
     pub fn mode(&self, now_ms: i64) -> Option<Mode> {
         let ensemble = self.ensemble.as_ref()?;
         match (&self.duty, ensemble.zab.role()) {
+            (Duty::ReadOnly, _) => Some(Mode::ReadOnly),
             (Duty::Leading(leading), _) => {
                 let links = ensemble.zab.links();
                 let synced = |member| {
@@ -442,11 +444,8 @@ impl Core {
                 if matches!(self.duty, Duty::Learning(_)) {
                     let record = TxnRecord::from_bytes(txn).expect("checked when it came");
                     let entry = self.forwarded.claim(&record.header);
-                    building.entries.push(entry.unwrap_or(Entry {
-                        waits: Waits::Nobody,
-                        op: record.header.kind,
-                        xid: Xid(record.header.cxid),
-                        arrival: Arrival::at(0),
+                    building.entries.push(entry.unwrap_or_else(|| {
+                        Entry::of_nobody(record.header.kind, Xid(record.header.cxid))
                     }));
                 }
                 Some(zxid)
@@ -457,6 +456,7 @@ impl Core {
     }
 
     fn become_(&mut self, shared: &Shared, wall_ms: i64, role: Role) {
+        self.end_read_only(shared);
         match role {
             Role::Looking { planned: true } => {
                 self.apply_committed(shared);
@@ -499,11 +499,13 @@ impl Core {
                 conn.outbox.end(End::Now);
             }
         }
+        self.local.upgrading.clear();
         let proved = std::mem::take(&mut self.proved_syncs).len();
         let mut lost = proved + std::mem::take(&mut self.pending_syncs).len();
         for (_, pending) in self.forwarded.take() {
             match pending {
                 Pending::Write { .. } => lost += 1,
+                Pending::Upgrade { .. } => {}
                 Pending::Open { conn, timeout_ms, read_only, .. } => {
                     // It has no session yet, so nothing is lost if it gets one later.
                     let last_zxid_seen = Zxid::ZERO;

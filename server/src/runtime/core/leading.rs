@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use quorate_protocol::{Encode, Id, OpCode, SessionId, Zxid};
+use quorate_protocol::{Decoder, Encode, Id, OpCode, SessionId, Zxid};
 use tracing::debug;
 
 use super::{ClientSync, Core, Duty, forwarded::Pending, window::Window};
@@ -89,9 +89,21 @@ impl Leading {
         self.draining = true;
     }
 
-    /// Whether a session's writes may come from a client of this server.
-    pub(super) fn is_here(&mut self, session: SessionId) -> bool {
-        *self.owners.entry(session).or_insert(Owner::Here) == Owner::Here
+    /// Whether a session's writes may come from a client of this server. A local session, which
+    /// the tracker does not know, is at one server only.
+    pub(super) fn is_here(&mut self, session: SessionId, tracker: &Tracker) -> bool {
+        self.is_at(session, Owner::Here, tracker)
+    }
+
+    fn is_at(&mut self, session: SessionId, owner: Owner, tracker: &Tracker) -> bool {
+        match self.owners.get(&session) {
+            Some(known) => *known == owner,
+            None if tracker.state(session).is_none() => true,
+            None => {
+                self.owners.insert(session, owner);
+                true
+            }
+        }
     }
 
     /// A client of this server has the session.
@@ -160,6 +172,7 @@ impl Core {
                     op: *op,
                     body: bytes.slice_ref(body),
                     auth,
+                    is_local: false,
                 };
                 self.learner_request(shared, wall_ms, link, &request);
             }
@@ -182,7 +195,10 @@ impl Core {
         let owner = Owner::Learner(link);
         if opens {
             leading.owners.insert(request.session, owner);
-        } else if *leading.owners.entry(request.session).or_insert(owner) != owner {
+            // An upgraded session is used before its transaction is applied.
+            let timeout_ms = Decoder::new(&request.body).int().expect("four bytes");
+            self.sessions.open(request.session, timeout_ms, shared.clock.now_ms());
+        } else if !leading.is_at(request.session, owner, &self.sessions) {
             self.prepare_moved(shared, wall_ms, request, Waits::Nobody, arrival);
             return;
         }
@@ -301,6 +317,9 @@ impl Core {
                 let waits = Waits::Session { conn, timeout_ms, read_only };
                 let arrival = Arrival::at(shared.clock.now_us());
                 self.prepare(shared, tree, wall_ms, &request, waits, arrival);
+            }
+            Pending::Upgrade { request, timeout_ms } => {
+                self.propose_upgrade(shared, tree, wall_ms, &request, timeout_ms);
             }
         }
     }

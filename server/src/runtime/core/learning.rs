@@ -51,9 +51,15 @@ impl Learning {
     }
 
     /// Notes which sessions were heard of, for the leader.
-    pub(super) fn touched(&mut self, sessions: &[(SessionId, i64)], tree: &Tree) {
+    pub(super) fn touched(
+        &mut self,
+        sessions: &[(SessionId, i64)],
+        tree: &Tree,
+        upgrading: &BTreeMap<SessionId, i32>,
+    ) {
         for (session, _) in sessions {
-            if let Some(&timeout_ms) = tree.sessions().get(session) {
+            let known = tree.sessions().get(session).or_else(|| upgrading.get(session));
+            if let Some(&timeout_ms) = known {
                 self.touched.insert(*session, timeout_ms);
             }
         }
@@ -135,7 +141,7 @@ impl Core {
         if valid {
             self.attach(shared, &conn, session, timeout_ms, read_only);
         } else {
-            refuse_session(&conn, read_only);
+            refuse_session(&conn, read_only.map(|_| false));
         }
     }
 
@@ -198,7 +204,7 @@ impl Core {
                 self.early.extend(reopenings.into_iter().map(Input::Reopen));
             }
             Duty::Leading(leading) => self.pending_syncs.extend(leading.take_syncs()),
-            Duty::Alone | Duty::Looking { .. } => {}
+            Duty::Alone | Duty::Looking { .. } | Duty::ReadOnly => {}
         }
     }
 }
