@@ -318,7 +318,9 @@ pub fn quorate_binary() -> PathBuf {
 
 /// Java, given the settings that ZooKeeper reads as system properties of the same name only.
 fn zookeeper_command(settings: &[String]) -> Command {
-    let properties = settings.iter().filter(|line| line.starts_with("znode.container."));
+    let is_property =
+        |line: &str| ["znode.container.", "readonlymode."].iter().any(|key| line.starts_with(key));
+    let properties = settings.iter().filter(|line| is_property(line));
     let properties = properties.map(|line| format!("-D{line}"));
     let class_path = foreign::zookeeper_class_path().expect("ZooKeeper is installed");
     let mut java = Command::new("java");

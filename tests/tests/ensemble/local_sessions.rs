@@ -41,13 +41,15 @@ fn local_sessions_stay_where_they_are(kinds: &str) {
         return;
     }
     let ensemble = start_led_by_last(kinds, &[LONG_SESSIONS, ENABLED]);
+    begin(&ensemble);
     for id in ensemble.ids() {
         let before = zxid(&ensemble, id);
         let mut client = connect(&ensemble, id);
         assert_eq!(sessions(&ensemble, id), (1, 0), "server {id}");
         let dump = ensemble.server(id).word("dump");
-        assert!(dump.starts_with("SessionTracker dump:\nLocal Session Sets (1)/(1):\n"), "{dump}");
-        assert!(dump.contains("\nGlobal Session"), "{dump}");
+        assert!(dump.starts_with("SessionTracker dump:\nLocal Session Sets ("), "{dump}");
+        // ZooKeeper lists times at which nothing expires any more, too.
+        assert!(dump.contains(")/(1):\n") && dump.contains("\nGlobal Session"), "{dump}");
         assert_eq!(call(&mut client, &Op::get("/")).zxid, before);
 
         let path = format!("/by-{id}");
@@ -120,6 +122,7 @@ fn sessions_are_upgraded(kinds: &str) {
         return;
     }
     let ensemble = start_led_by_last(kinds, &[LONG_SESSIONS, ENABLED, UPGRADING]);
+    begin(&ensemble);
     for id in ensemble.ids() {
         for in_multi in [false, true] {
             let before = zxid(&ensemble, id);
@@ -247,6 +250,13 @@ fn sessions(ensemble: &Ensemble, id: u8) -> (u32, u32) {
         line.and_then(|number| number.parse().ok()).expect("a number of sessions")
     });
     (local, global)
+}
+
+/// Makes the epoch's first transaction: before, the kinds show different zxids.
+fn begin(ensemble: &Ensemble) {
+    let mut client = connect(ensemble, 1);
+    done(&mut client, &Op::create("/begin", b"", 0));
+    done(&mut client, &Op::Plain(OpCode::CloseSession));
 }
 
 /// Up to where a server has come, once it has come as far as all.
