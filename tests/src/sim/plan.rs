@@ -106,7 +106,7 @@ impl Plan {
             per_thousand_bytes: *random.pick(&[1, 10, 500]),
             ..Path::default()
         };
-        Self {
+        let mut plan = Self {
             seed,
             participants,
             observers,
@@ -125,7 +125,11 @@ impl Plan {
                 .chance(0.25)
                 .then(|| LocalSessions { upgrading: random.chance(0.8) }),
             read_only: random.chance(0.25),
+        };
+        for client in &mut plan.clients {
+            client.reads_on = plan.read_only && random.chance(0.6);
         }
+        plan
     }
 
     /// How many servers there are.
@@ -162,6 +166,7 @@ fn manners(random: &mut Random, tick_ms: i64, may_only_look: bool) -> Manners {
         vanishes: rarely(0.01),
         pause: *random.pick(&[10, 30, 80]) * MILLI,
         in_flight: *random.pick(&[1, 4, 20]),
+        reads_on: false,
     }
 }
 
