@@ -334,7 +334,7 @@ fn zookeeper_command(settings: &[String]) -> Command {
 
 /// A port nothing listens on. Below the range the kernel takes source ports from, so that no
 /// outgoing connection can grab it between this check and the server's start.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

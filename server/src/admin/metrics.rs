@@ -98,7 +98,10 @@ fn ensemble(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
         metric(out, "quorum_size", ensemble.configuration.voters().count())?;
     }
     match mode {
-        Mode::Standalone | Mode::Follower { .. } | Mode::ReadOnly => Ok(()),
+        Mode::Standalone | Mode::Follower { observers: None, .. } | Mode::ReadOnly => Ok(()),
+        Mode::Follower { observers: Some(observers), .. } => {
+            metric(out, "synced_observers", observers)
+        }
         Mode::Observer { leader } => metric(out, "observer_master_id", leader),
         Mode::Leader(leader) => {
             metric(out, "leader_uptime", leader.uptime_ms)?;

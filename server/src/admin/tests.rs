@@ -238,8 +238,10 @@ const LEADER: Mode = Mode::Leader(LeaderNumbers {
     synced_observers: 1,
     pending_syncs: 5,
 });
-const LEARNERS: [Mode; 2] =
-    [Mode::Follower { leader: ServerId(3) }, Mode::Observer { leader: ServerId(3) }];
+const LEARNERS: [Mode; 2] = [
+    Mode::Follower { leader: ServerId(3), observers: None },
+    Mode::Observer { leader: ServerId(3) },
+];
 
 #[test]
 fn a_leader_tells_of_its_learners_and_proposals() {

@@ -104,6 +104,8 @@ pub enum Mode {
     Follower {
         /// Whom it follows.
         leader: ServerId,
+        /// Synchronized observers that learn from it, if there may be such ones.
+        observers: Option<usize>,
     },
     /// It follows a leader, and does not vote.
     Observer {

@@ -540,10 +540,10 @@ pub const GROUPS: &[Group] = &[
                 "How long a server that could decide an election waits for better votes, unless it has all it can get.",
             ),
             not_built("leaderServes", &["yes"], "a leader that serves no clients is not built yet"),
-            not_built(
+            honoured(
                 "observerMasterPort",
-                &["0"],
-                "observers that learn from a follower are not built yet",
+                "0",
+                "The port at which followers serve observers, the same on all servers of an ensemble; observers then learn from a follower instead of the leader. 0: none.",
             ),
             not_built("oraclePath", NEVER, "an oracle for two servers is not built"),
             not_built("electionAlg", &["3"], "there is one election algorithm, number 3"),
@@ -562,7 +562,10 @@ pub const GROUPS: &[Group] = &[
             no_effect("learner.*", LINKS),
             no_effect("follower.*", LINKS),
             no_effect("observer.*", LINKS),
-            no_effect("observerMaster.*", "observers that learn from a follower are not built yet"),
+            no_effect(
+                "observerMaster.*",
+                "of what is applied, a follower keeps 32 MiB for its observers; its log has the rest",
+            ),
             no_effect("leaderConnectDelayDuringRetryMs", LINKS),
             no_effect("forward_learner_requests_to_commit_processor_disabled", PIPELINE),
         ],

@@ -168,6 +168,7 @@ fn zab_settings(ensemble: &EnsembleSettings) -> zab::Settings {
         init_limit: ensemble.init_limit.into(),
         sync_limit: ensemble.sync_limit.into(),
         roll_over: zab::Settings::ROLL_OVER,
+        observer_masters: ensemble.observer_master_port.is_some(),
     }
 }
 

@@ -6,6 +6,7 @@ mod load;
 mod local_sessions;
 mod migration;
 mod mixed;
+mod observer_master;
 mod read_only;
 mod restart;
 mod roles;

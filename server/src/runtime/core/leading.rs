@@ -8,7 +8,11 @@ use hashbrown::HashMap;
 use quorate_protocol::{Decoder, Encode, Id, OpCode, SessionId, Zxid};
 use tracing::debug;
 
-use super::{ClientSync, Core, Duty, forwarded::Pending, window::Window};
+use super::{
+    ClientSync, Core, Duty,
+    forwarded::Pending,
+    window::{KEPT_BYTES, Window},
+};
 use crate::{
     admin::LeaderNumbers,
     net::End,
@@ -125,7 +129,7 @@ impl Leading {
 
     /// Lets proposals go that nobody needs any more.
     pub(super) fn prune(&mut self, applied: Zxid) {
-        self.window.prune(applied, self.streams > 0);
+        self.window.prune(applied, if self.streams > 0 { KEPT_BYTES } else { 0 });
     }
 
     /// Syncs of clients of this server that were not answered.
@@ -152,7 +156,9 @@ impl Core {
         packet: &Packet<'_>,
         bytes: &Bytes,
     ) {
-        let Duty::Leading(leading) = &mut self.duty else { return };
+        let Duty::Leading(leading) = &mut self.duty else {
+            return self.relay(link, packet);
+        };
         if leading.draining {
             // The learner asks the next leader once more.
             return;

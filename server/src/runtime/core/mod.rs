@@ -42,7 +42,7 @@ pub use self::ensemble::Event;
 pub(super) use self::ensemble::Membership;
 use self::{
     ensemble::Ensemble, forwarded::Forwarded, leading::Leading, learning::Learning, local::Local,
-    outgoing::Outgoing,
+    outgoing::Outgoing, window::Window,
 };
 use super::{
     batch::LoggedBatch,
@@ -84,6 +84,8 @@ pub struct Core {
     ensemble: Option<Ensemble>,
     /// What clients asked for that another server has to do.
     forwarded: Forwarded,
+    /// What was appended lately, for observers that learn from this server while it follows.
+    recent: Option<Window>,
     /// Syncs that wait for the next leader.
     pending_syncs: Vec<ClientSync>,
     /// Syncs that a leader has answered, and up to where everything must be applied first; also
@@ -159,7 +161,7 @@ impl Core {
             None => Duty::Alone,
             Some(_) => Duty::Looking { planned: false },
         };
-        Self {
+        let mut core = Self {
             preparer,
             order: Order::default(),
             sessions,
@@ -174,6 +176,7 @@ impl Core {
             electing_since_ms: None,
             ensemble,
             forwarded: Forwarded::default(),
+            recent: None,
             pending_syncs: Vec::new(),
             proved_syncs: VecDeque::new(),
             early: Vec::new(),
@@ -182,7 +185,9 @@ impl Core {
             done: 0,
             digest_differs: false,
             next_quota_warning_ms: 0,
-        }
+        };
+        core.begin_recent();
+        core
     }
 
     /// The sessions and when they expire; those of others than a leader are not followed.
