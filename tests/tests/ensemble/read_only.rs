@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use quorate_protocol::{ErrorCode, OpCode};
+use quorate_protocol::{ErrorCode, OpCode, Zxid};
 use quorate_tests::{
     Body, Connection, Ensemble, Op, Session, Subject, foreign,
     wait::{self, PATIENCE},
@@ -103,7 +103,7 @@ fn read_only(kinds: &str) {
     // Beyond ZooKeeper: local sessions last as long as their server.
     assert_eq!(answer.is_accepted(), subject == Subject::Quorate);
     let mut client = connect(&ensemble, 1);
-    assert_eq!(done(&mut client, &Op::set("/a", b"2")).zxid.cast_unsigned() as u32, 1);
+    assert_eq!(Zxid(done(&mut client, &Op::set("/a", b"2")).zxid).counter(), 1);
 }
 
 /// Refusals keep their place among the answers.

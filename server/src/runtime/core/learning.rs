@@ -167,8 +167,9 @@ impl Core {
         let opening = match asked {
             Some(Asked::Here(Reopening { opening, .. })) => opening,
             Some(Asked::Observer(link)) => {
-                if valid {
-                    self.left(shared, session);
+                if valid && let Some(conn) = shared.conns.of_session(session) {
+                    // Its client is at that observer now.
+                    conn.outbox.end(End::Now);
                 }
                 return self.send(link, |out| Packet::Revalidated { session, valid }.encode(out));
             }
@@ -179,13 +180,6 @@ impl Core {
             self.attach(shared, &conn, session, timeout_ms, read_only);
         } else {
             refuse_session(&conn, read_only.map(|_| false));
-        }
-    }
-
-    /// A session's client is at an observer now.
-    fn left(&self, shared: &Shared, session: SessionId) {
-        if let Some(conn) = shared.conns.of_session(session) {
-            conn.outbox.end(End::Now);
         }
     }
 
