@@ -1,7 +1,5 @@
 //! Observers that learn from followers.
 
-use std::collections::BTreeSet;
-
 use super::solo::{Solo, z};
 use crate::zab::{Features, Input, LinkId, Member, Message, ServerId};
 
@@ -100,22 +98,4 @@ fn only_observers_are_served_and_only_what_observers_say() {
     observed(&mut solo, 24, Features::ALL);
     let again = solo.joins(25, 77, Member::Observer, 5, Features::ALL);
     assert_eq!(again, ["close 24", "25 LEADERINFO 5"], "an observer has one link");
-}
-
-#[test]
-fn an_observer_tries_one_follower_after_the_other() {
-    let servers = "server.1=a:1:2\nserver.2=b:1:2:observer\nserver.3=c:1:2\nserver.4=d:1:2";
-    let mut solo = Solo::with_servers(&[z(4, 3)], servers);
-    solo.zab.settings.observer_masters = true;
-    let mut tried = BTreeSet::new();
-    for _ in 0..6 {
-        solo.elect(3);
-        // Server 4 could still say something else.
-        solo.wait(300);
-        let master = solo.zab.leader().unwrap();
-        tried.insert(master);
-        solo.tell(Input::Connected { leader: master, link: LinkId(9) });
-        solo.tell(Input::Closed { link: LinkId(9) });
-    }
-    assert_eq!(tried, BTreeSet::from([ServerId(1), ServerId(4)]), "and never the leader");
 }
