@@ -72,9 +72,12 @@ impl Ensemble {
         // Ticks are short, so their numbers are large: a busy machine must not end a connection.
         let mut lines: Vec<String> = ["initLimit=50", "syncLimit=15"].map(str::to_owned).to_vec();
         let mut ports = BTreeMap::new();
+        // Observer masters have the same port, and so each server a host of its own.
+        let apart = settings.iter().any(|line| line.starts_with("observerMasterPort"));
         for (id, member) in &members {
             let (quorum, election, role) = (free_port(), free_port(), member.role());
-            lines.push(format!("server.{id}=127.0.0.1:{quorum}:{election}:{role}"));
+            let host = Ipv4Addr::new(127, 0, 0, if apart { *id } else { 1 });
+            lines.push(format!("server.{id}={host}:{quorum}:{election}:{role}"));
             ports.insert(*id, (quorum, election));
         }
         lines.extend(settings.iter().map(ToString::to_string));

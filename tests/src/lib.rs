@@ -17,5 +17,5 @@ pub mod wire;
 pub use ensemble::{Ensemble, Member};
 pub use op::Op;
 pub use reply::{Body, Reply};
-pub use server::{Server, Subject};
+pub use server::{Server, Subject, free_port};
 pub use wire::{Connection, Frame, Session};

@@ -345,7 +345,9 @@ pub fn quorate_binary() -> PathBuf {
 
 /// Java, given the settings that ZooKeeper reads as system properties of the same name only.
 fn zookeeper_command(subject: Subject, settings: &[String]) -> Command {
-    let properties = settings.iter().filter(|line| line.starts_with("znode.container."));
+    let is_property =
+        |line: &str| ["znode.container.", "readonlymode."].iter().any(|key| line.starts_with(key));
+    let properties = settings.iter().filter(|line| is_property(line));
     let properties = properties.map(|line| format!("-D{line}"));
     let class_path = subject.class_path().expect("ZooKeeper is installed");
     let mut java = Command::new("java");
@@ -359,7 +361,7 @@ fn zookeeper_command(subject: Subject, settings: &[String]) -> Command {
 
 /// A port nothing listens on. Below the range the kernel takes source ports from, so that no
 /// outgoing connection can grab it between this check and the server's start.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -98,8 +98,27 @@ impl Connection {
         Ok(self.session.clone())
     }
 
+    /// As [`Connection::attach`], content with a server that is read-only; says whether it is one.
+    pub fn attach_read_only(
+        &mut self,
+        wanted: &Session,
+        last_zxid_seen: i64,
+    ) -> io::Result<(Session, bool)> {
+        let mut frame = connect_frame(wanted, last_zxid_seen);
+        // The flag is the last field.
+        *frame.last_mut().expect("a frame is not empty") = 1;
+        self.send_raw(&frame)?;
+        let (session, is_read_only) = self.read_connect_answer()?;
+        self.session = session.clone();
+        Ok((session, is_read_only))
+    }
+
     /// Reads the answer to a connect record.
     pub fn read_connect_response(&mut self) -> io::Result<Session> {
+        Ok(self.read_connect_answer()?.0)
+    }
+
+    fn read_connect_answer(&mut self) -> io::Result<(Session, bool)> {
         let answer = self.read_payload()?;
         let mut input = Decoder::new(&answer);
         let mut parse = || {
@@ -107,7 +126,8 @@ impl Connection {
             let timeout_ms = input.int().ok()?;
             let id = SessionId(input.long().ok()?);
             let passwd = input.buffer().ok()??.to_vec();
-            Some(Session { id, passwd, timeout_ms })
+            let is_read_only = input.boolean().ok()?;
+            Some((Session { id, passwd, timeout_ms }, is_read_only))
         };
         parse().ok_or_else(|| io::Error::other(format!("no connect response: {answer:02x?}")))
     }

@@ -278,6 +278,7 @@ impl Pipeline {
             op: OpCode::from_wire(op.code()).expect("write() makes known operations"),
             body: body.freeze(),
             auth: Arc::from([]),
+            is_local: false,
         };
         self.prepare(&request, wanted);
     }

@@ -14,8 +14,7 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99),
 
 /// Compat: dashboards and alerts expect these. What they count cannot happen here, so there is
 /// none.
-const ABSENT: [&str; 6] = [
-    "local_sessions",
+const ABSENT: [&str; 5] = [
     "outstanding_tls_handshake",
     "non_mtls_remote_conn_count",
     "non_mtls_local_conn_count",
@@ -27,7 +26,8 @@ pub(super) fn write(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::
     metric(out, "version", full_version())?;
     metric(out, "server_state", mode.name())?;
     let activity = match mode {
-        Mode::Standalone => None,
+        // Compat: a read-only server does not say what it is doing.
+        Mode::Standalone | Mode::ReadOnly => None,
         Mode::Leader(_) => Some("leading"),
         Mode::Follower { .. } => Some("following"),
         Mode::Observer { .. } => Some("observing"),
@@ -78,6 +78,7 @@ fn gauges(out: &mut String, view: &dyn AdminView) -> fmt::Result {
     metric(out, "ephemerals_count", tree.ephemerals)?;
     metric(out, "approximate_data_size", tree.data_bytes)?;
     metric(out, "global_sessions", view.session_count())?;
+    metric(out, "local_sessions", view.local_session_count())?;
     metric(out, "open_file_descriptor_count", files.open)?;
     metric(out, "max_file_descriptor_count", files.limit)?;
     let [last, min, max] = stats.response_sizes();
@@ -91,11 +92,16 @@ fn gauges(out: &mut String, view: &dyn AdminView) -> fmt::Result {
 
 /// What a server of an ensemble adds, depending on what it is.
 fn ensemble(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
-    if let Some(ensemble) = &view.settings().ensemble {
+    if let Some(ensemble) = &view.settings().ensemble
+        && mode != Mode::ReadOnly
+    {
         metric(out, "quorum_size", ensemble.configuration.voters().count())?;
     }
     match mode {
-        Mode::Standalone | Mode::Follower { .. } => Ok(()),
+        Mode::Standalone | Mode::Follower { observers: None, .. } | Mode::ReadOnly => Ok(()),
+        Mode::Follower { observers: Some(observers), .. } => {
+            metric(out, "synced_observers", observers)
+        }
         Mode::Observer { leader } => metric(out, "observer_master_id", leader),
         Mode::Leader(leader) => {
             metric(out, "leader_uptime", leader.uptime_ms)?;

@@ -18,6 +18,7 @@ struct FakeServer {
     stats: ServerStats,
     environment: Environment,
     connections: [ConnectionStats; 3],
+    local_sessions: Option<Vec<(i64, Vec<SessionId>)>>,
 }
 
 const A: SessionId = SessionId(0x0100_0001_e4f8_9000);
@@ -38,7 +39,14 @@ impl FakeServer {
             .map(|remote| ConnectionStats::new(remote.parse().unwrap(), 1_795_250_475_508));
         let environment = Environment::for_tests();
         let mode = Some(Mode::Standalone);
-        Self { mode, settings, stats: ServerStats::default(), environment, connections }
+        Self {
+            mode,
+            settings,
+            stats: ServerStats::default(),
+            environment,
+            connections,
+            local_sessions: None,
+        }
     }
 
     /// Server 4 of an ensemble of three and an observer.
@@ -127,6 +135,12 @@ impl AdminView for FakeServer {
     }
     fn session_count(&self) -> usize {
         2
+    }
+    fn local_session_count(&self) -> usize {
+        self.local_sessions.as_ref().map_or(0, Vec::len)
+    }
+    fn local_session_expiries(&self) -> Option<Vec<(i64, Vec<SessionId>)>> {
+        self.local_sessions.clone()
     }
     fn connections(&self) -> Vec<ConnectionNumbers> {
         self.connections.iter().map(ConnectionStats::numbers).collect()
@@ -224,8 +238,10 @@ const LEADER: Mode = Mode::Leader(LeaderNumbers {
     synced_observers: 1,
     pending_syncs: 5,
 });
-const LEARNERS: [Mode; 2] =
-    [Mode::Follower { leader: ServerId(3) }, Mode::Observer { leader: ServerId(3) }];
+const LEARNERS: [Mode; 2] = [
+    Mode::Follower { leader: ServerId(3), observers: None },
+    Mode::Observer { leader: ServerId(3) },
+];
 
 #[test]
 fn a_leader_tells_of_its_learners_and_proposals() {
@@ -255,6 +271,41 @@ fn a_leader_tells_of_its_learners_and_proposals() {
     assert!(server.answer(Word::Dump).starts_with("SessionTracker dump:\nSession Sets (2)/(2):\n"));
     server.answer(Word::Srst);
     assert!(server.answer(Word::Srvr).ends_with("last/min/max: -1/-1/-1\n"));
+}
+
+#[test]
+fn a_read_only_server_says_so() {
+    let mut server = FakeServer::in_ensemble(Mode::ReadOnly);
+    server.local_sessions = Some(vec![(1_795_250_480_000, vec![A])]);
+    assert_eq!(server.answer(Word::Isro), "ro");
+    for word in [Word::Srvr, Word::Stat] {
+        let answer = server.answer(word);
+        let second = answer.lines().nth(1);
+        assert_eq!(second, Some("READ-ONLY mode; serving only read-only clients"));
+        assert!(answer.ends_with("Mode: read-only\nNode count: 9\n"), "{answer}");
+    }
+    let conf = server.answer(Word::Conf);
+    assert!(conf.contains("\nserverId=4\n") && conf.ends_with("\npeerType=1\n"), "{conf}");
+    let metrics = server.answer(Word::Mntr);
+    assert!(metrics.contains("zk_server_state\tread-only\nzk_avg_latency"), "{metrics}");
+    assert!(metrics.contains("\nzk_local_sessions\t1\n") && !metrics.contains("quorum_size"));
+    let dump = server.answer(Word::Dump);
+    assert!(dump.starts_with("SessionTracker dump:\nLocal Session Sets (1)/(1):\n1 expire at "));
+    assert!(dump.contains("\n\t0x1000001e4f89000\nGlobal Sessions(2):\n"), "{dump}");
+}
+
+#[test]
+fn local_sessions_are_shown_beside_the_others() {
+    let mut server = FakeServer::busy();
+    server.mode = Some(LEADER);
+    server.local_sessions = Some(Vec::new());
+    let dump = server.answer(Word::Dump);
+    assert!(
+        dump.starts_with(
+            "SessionTracker dump:\nLocal Session Sets (0)/(0):\nGlobal Session Sets (2)/(2):\n"
+        ),
+        "{dump}"
+    );
 }
 
 #[test]

@@ -42,8 +42,11 @@ pub trait AdminView {
     /// How many watches there are.
     fn watches(&self) -> WatchNumbers;
 
-    /// How many sessions there are.
+    /// How many sessions there are that all servers know.
     fn session_count(&self) -> usize;
+
+    /// How many sessions only this server knows.
+    fn local_session_count(&self) -> usize;
 
     /// Every open connection, this one included.
     fn connections(&self) -> Vec<ConnectionNumbers>;
@@ -62,6 +65,9 @@ pub trait AdminView {
 
     /// Sessions by the time at which they expire unless heard of, since 1970, ascending.
     fn session_expiries(&self) -> Vec<(i64, Vec<SessionId>)>;
+
+    /// The same for the sessions that only this server knows; `None` when it has no such ones.
+    fn local_session_expiries(&self) -> Option<Vec<(i64, Vec<SessionId>)>>;
 
     /// Connections by the time at which they are closed unless heard of, since 1970, ascending.
     fn connection_expiries(&self) -> Vec<(i64, Vec<(SocketAddr, SessionId)>)>;
@@ -98,12 +104,16 @@ pub enum Mode {
     Follower {
         /// Whom it follows.
         leader: ServerId,
+        /// Synchronized observers that learn from it, if there may be such ones.
+        observers: Option<usize>,
     },
     /// It follows a leader, and does not vote.
     Observer {
         /// Whom it follows.
         leader: ServerId,
     },
+    /// It has no leader, and serves clients that only read.
+    ReadOnly,
 }
 
 impl Mode {
@@ -114,6 +124,7 @@ impl Mode {
             Self::Leader(_) => "leader",
             Self::Follower { .. } => "follower",
             Self::Observer { .. } => "observer",
+            Self::ReadOnly => "read-only",
         }
     }
 }

@@ -30,6 +30,11 @@ impl Whitelist {
         (Self(allowed), unknown)
     }
 
+    /// Lets one more be executed.
+    pub fn allow(&mut self, word: FourLetterWord) {
+        self.0 |= bit(word);
+    }
+
     /// Whether the word may be executed.
     pub const fn allows(self, word: FourLetterWord) -> bool {
         self.0 & bit(word) != 0

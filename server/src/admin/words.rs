@@ -56,13 +56,15 @@ fn write(
         // Compat: the one refusal without an end of line.
         (Word::Hash, None) => out.write_str(NOT_SERVING),
         (_, None) => writeln!(out, "{NOT_SERVING}"),
+        (Word::Isro, Some(Mode::ReadOnly)) => out.write_str("ro"),
         (Word::Isro, Some(_)) => out.write_str("rw"),
         (Word::Srvr, Some(mode)) => {
-            writeln!(out, "Zookeeper version: {}", full_version())?;
+            version(out, mode)?;
             server(out, mode, view)
         }
         (Word::Stat, Some(mode)) => {
-            writeln!(out, "Zookeeper version: {}\nClients:", full_version())?;
+            version(out, mode)?;
+            writeln!(out, "Clients:")?;
             for connection in view.connections() {
                 brief(out, &connection)?;
                 writeln!(out, ")")?;
@@ -122,6 +124,15 @@ fn envi(out: &mut String, view: &dyn AdminView) -> fmt::Result {
     }
     let [free, max, total] = environment::memory();
     writeln!(out, "os.memory.free={free}\nos.memory.max={max}\nos.memory.total={total}")
+}
+
+/// What `srvr` and `stat` begin with.
+fn version(out: &mut String, mode: Mode) -> fmt::Result {
+    writeln!(out, "Zookeeper version: {}", full_version())?;
+    if mode == Mode::ReadOnly {
+        writeln!(out, "READ-ONLY mode; serving only read-only clients")?;
+    }
+    Ok(())
 }
 
 /// What `srvr` and `stat` say of the server.
@@ -264,13 +275,15 @@ fn conf(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
     let server_id = match mode {
         // Compat: a server alone calls itself 0, whatever its `myid` says.
         Mode::Standalone => 0,
-        Mode::Leader(_) | Mode::Follower { .. } | Mode::Observer { .. } => settings.server_id,
+        Mode::Leader(_) | Mode::Follower { .. } | Mode::Observer { .. } | Mode::ReadOnly => {
+            settings.server_id
+        }
     };
     writeln!(out, "serverId={server_id}")?;
-    settings.ensemble.as_ref().map_or(Ok(()), |ensemble| conf_of_ensemble(out, ensemble))
+    settings.ensemble.as_ref().map_or(Ok(()), |ensemble| conf_of_ensemble(out, mode, ensemble))
 }
 
-fn conf_of_ensemble(out: &mut String, ensemble: &EnsembleSettings) -> fmt::Result {
+fn conf_of_ensemble(out: &mut String, mode: Mode, ensemble: &EnsembleSettings) -> fmt::Result {
     let own = &ensemble.configuration.servers[&ensemble.me];
     let ports = |addresses: &[HostPort]| {
         let ports: BTreeSet<_> = addresses.iter().map(|address| address.port).collect();
@@ -286,6 +299,9 @@ fn conf_of_ensemble(out: &mut String, ensemble: &EnsembleSettings) -> fmt::Resul
         Member::Observer => 1,
     };
     writeln!(out, "peerType={peer_type}")?;
+    if mode == Mode::ReadOnly {
+        return Ok(());
+    }
     // Compat: no end of line behind the members.
     write!(out, "membership: \n{}", ensemble.configuration)
 }
@@ -293,14 +309,19 @@ fn conf_of_ensemble(out: &mut String, ensemble: &EnsembleSettings) -> fmt::Resul
 fn dump(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
     let zone = &view.environment().time_zone;
     writeln!(out, "SessionTracker dump:")?;
+    let local = view.local_session_expiries();
+    if let Some(sessions) = &local {
+        write!(out, "Local Session ")?;
+        expiries(out, zone, sessions, |out, session| writeln!(out, "\t{session}"))?;
+    }
     match mode {
         Mode::Standalone | Mode::Leader(_) => {
             let sessions = view.session_expiries();
-            write!(out, "Session ")?;
+            write!(out, "{}Session ", if local.is_some() { "Global " } else { "" })?;
             expiries(out, zone, &sessions, |out, session| writeln!(out, "\t{session}"))?;
         }
         // When sessions expire is the leader's business.
-        Mode::Follower { .. } | Mode::Observer { .. } => {
+        Mode::Follower { .. } | Mode::Observer { .. } | Mode::ReadOnly => {
             let sessions = view.session_timeouts();
             writeln!(out, "Global Sessions({}):", sessions.len())?;
             sessions

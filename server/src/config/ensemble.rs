@@ -11,6 +11,11 @@ use super::value::{Expected, boolean, duration, millis, number};
 use crate::zab::configuration::{Configuration, ConfigurationError, HostPort};
 use crate::zab::{Member, ServerId};
 
+/// How long a server looks for a leader before it is read-only, unless a tick is longer.
+///
+/// Compat: `QuorumPeer.run`.
+const READ_ONLY_AFTER: Duration = Duration::from_secs(2);
+
 /// The ensemble a server is part of.
 #[derive(Debug, Clone)]
 pub struct EnsembleSettings {
@@ -44,6 +49,11 @@ pub struct EnsembleSettings {
     pub tcp_keep_alive: bool,
     /// Tell others all own addresses, in the handshake that ZooKeeper before 3.6 does not know.
     pub multi_address: bool,
+    /// The port at which followers serve observers, and at which this one learns if it is one.
+    pub observer_master_port: Option<u16>,
+    /// How long a server looks for a leader before it serves clients that only read; `None` when it
+    /// never does.
+    pub read_only_after: Option<Duration>,
 }
 
 impl EnsembleSettings {
@@ -241,10 +251,15 @@ pub(super) fn settings(
     let tcp_keep_alive = r.get("tcpKeepAlive", boolean);
     let multi_address = r.get("multiAddress.enabled", boolean);
     let peer_type = r.get("peerType", member);
+    let observer_master_port: u16 = r.get("observerMasterPort", number(0..=u16::MAX));
+    let read_only = r.get("readonlymode.enabled", boolean);
 
     let Lines::Members(configuration) = lines else {
         if matches!(lines, Lines::Alone(_)) && peer_type == Member::Observer {
             r.warn("peerType is observer, but this server is alone".into());
+        }
+        if matches!(lines, Lines::Alone(_)) && read_only {
+            r.warn("readonlymode.enabled has no effect on a server alone".into());
         }
         return None;
     };
@@ -284,6 +299,8 @@ pub(super) fn settings(
         listen_on_all,
         tcp_keep_alive,
         multi_address,
+        observer_master_port: Some(observer_master_port).filter(|&port| port > 0),
+        read_only_after: read_only.then_some(tick.max(READ_ONLY_AFTER)),
     })
 }
 

@@ -135,9 +135,10 @@ pub const GROUPS: &[Group] = &[
                 "connection_throttle_decrease_ratio",
                 "it matters with `connection_throttle_freeze_time` only",
             ),
-            no_effect(
+            honoured(
                 "connection_throttle_local_session_weight",
-                "there are no local sessions yet",
+                "1",
+                "Tokens for a new session with `localSessionsEnabled`.",
             ),
             no_effect(
                 "request_throttle_stall_time",
@@ -192,8 +193,16 @@ pub const GROUPS: &[Group] = &[
                 "",
                 "A file with a secret of at least 16 bytes for `keyed`, the same on all servers of an ensemble, which need it. Without it, a server alone keeps one of its own with the data.",
             ),
-            not_built("localSessionsEnabled", FALSE, "local sessions are not built yet"),
-            no_effect("localSessionsUpgradingEnabled", "there are no local sessions yet"),
+            honoured(
+                "localSessionsEnabled",
+                "false",
+                "New sessions are known to their server alone: they cost no transaction, cannot move to another server, and own no nodes. Set it on all servers of an ensemble. No effect on a server alone.",
+            ),
+            honoured(
+                "localSessionsUpgradingEnabled",
+                "false",
+                "A local session that creates an ephemeral node is made known to all servers first; without it, the creation is refused.",
+            ),
         ],
     },
     Group {
@@ -398,7 +407,11 @@ pub const GROUPS: &[Group] = &[
             ),
             not_built("admin.enableServer", FALSE, ADMIN_SERVER),
             no_effect("admin.*", ADMIN),
-            not_built("readonlymode.enabled", FALSE, "the read-only mode is not built yet"),
+            honoured(
+                "readonlymode.enabled",
+                "false",
+                "A server of an ensemble that has looked for a leader for 2 s, or a tick if that is longer, serves clients that allow it, for reading only.",
+            ),
         ],
     },
     Group {
@@ -527,10 +540,10 @@ pub const GROUPS: &[Group] = &[
                 "How long a server that could decide an election waits for better votes, unless it has all it can get.",
             ),
             not_built("leaderServes", &["yes"], "a leader that serves no clients is not built yet"),
-            not_built(
+            honoured(
                 "observerMasterPort",
-                &["0"],
-                "observers that learn from a follower are not built yet",
+                "0",
+                "The port at which followers serve observers, the same on all servers of an ensemble; observers then learn from a follower instead of the leader. 0: none.",
             ),
             not_built("oraclePath", NEVER, "an oracle for two servers is not built"),
             not_built("electionAlg", &["3"], "there is one election algorithm, number 3"),
@@ -549,7 +562,10 @@ pub const GROUPS: &[Group] = &[
             no_effect("learner.*", LINKS),
             no_effect("follower.*", LINKS),
             no_effect("observer.*", LINKS),
-            no_effect("observerMaster.*", "observers that learn from a follower are not built yet"),
+            no_effect(
+                "observerMaster.*",
+                "of what is applied, a follower keeps 32 MiB for its observers; its log has the rest",
+            ),
             no_effect("leaderConnectDelayDuringRetryMs", LINKS),
             no_effect("forward_learner_requests_to_commit_processor_disabled", PIPELINE),
         ],

@@ -24,8 +24,9 @@ pub mod written;
 pub use ensemble::EnsembleSettings;
 pub use reader::{Note, Problem};
 pub use settings::{
-    ClientAddress, ClientSettings, ConnectionThrottle, ContainerSettings, Limits, LogFormat,
-    LogSettings, SessionPassword, SessionSettings, Settings, StorageSettings, TreeSettings,
+    ClientAddress, ClientSettings, ConnectionThrottle, ContainerSettings, Limits, LocalSessions,
+    LogFormat, LogSettings, SessionPassword, SessionSettings, Settings, StorageSettings,
+    TreeSettings,
 };
 
 use reader::Reader;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{self, PathBuf};
 use std::time::Duration;
 
+use quorate_protocol::FourLetterWord;
 use tracing_subscriber::EnvFilter;
 
 use super::address;
@@ -113,6 +114,27 @@ pub struct SessionSettings {
     pub max_timeout: Duration,
     /// What passwords are made from.
     pub password: SessionPassword,
+    /// Whether new sessions are known to their server alone; `None` when all servers know all.
+    pub local: Option<LocalSessions>,
+}
+
+/// Sessions that are known to their server alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalSessions {
+    /// One that is to own a node is made known to all servers; otherwise it may own none.
+    pub upgrading: bool,
+}
+
+impl LocalSessions {
+    /// Compat: a server alone has none, whatever its file says (`ZooKeeperServerMain`).
+    fn read(r: &mut Reader<'_>, in_ensemble: bool) -> Option<Self> {
+        let enabled = r.get("localSessionsEnabled", boolean);
+        let upgrading = r.get("localSessionsUpgradingEnabled", boolean);
+        if enabled && !in_ensemble {
+            r.warn("localSessionsEnabled has no effect on a server alone".into());
+        }
+        (enabled && in_ensemble).then_some(Self { upgrading })
+    }
 }
 
 /// What the passwords of sessions are made from.
@@ -228,13 +250,14 @@ impl Settings {
         let clients = ClientSettings::read(r, &lines, server_id);
         let tick = r.get("tickTime", millis(1..=i32::MAX / 20));
         let ensemble = ensemble::settings(r, lines, server_id, &storage.data_dir, tick);
+        let sessions = SessionSettings::read(r, tick, ensemble.is_some());
         let settings = Self {
             clients,
             server_id: server_id.unwrap_or(1),
-            sessions: SessionSettings::read(r, tick, ensemble.is_some()),
+            connection_throttle: ConnectionThrottle::read(r, sessions.local.is_some()),
+            sessions,
             ensemble,
             limits: Limits::read(r),
-            connection_throttle: ConnectionThrottle::read(r),
             tree: TreeSettings {
                 extended_types: r.get("extendedTypesEnabled", boolean),
                 enforce_quota: r.get("enforceQuota", boolean),
@@ -292,7 +315,13 @@ impl SessionSettings {
                 format!("the least session timeout, {min} ms, is above the greatest, {max} ms"),
             );
         }
-        Self { tick, min_timeout, max_timeout, password: session_password(r, in_ensemble) }
+        Self {
+            tick,
+            min_timeout,
+            max_timeout,
+            password: session_password(r, in_ensemble),
+            local: LocalSessions::read(r, in_ensemble),
+        }
     }
 }
 
@@ -347,13 +376,15 @@ impl Limits {
 }
 
 impl ConnectionThrottle {
-    fn read(r: &mut Reader<'_>) -> Option<Self> {
+    fn read(r: &mut Reader<'_>, local_sessions: bool) -> Option<Self> {
         let weighted = r.get("connection_throttle_weight_enabled", boolean);
         let mut weight = |name| {
             let weight = r.get(name, number(1..=1_000_000));
             if weighted { weight } else { 1 }
         };
-        let new_session = weight("connection_throttle_global_session_weight");
+        let local = weight("connection_throttle_local_session_weight");
+        let global = weight("connection_throttle_global_session_weight");
+        let new_session = if local_sessions { local } else { global };
         let reconnect = weight("connection_throttle_renew_session_weight");
         let fill_time = r.get("connection_throttle_fill_time", millis(1..=i32::MAX));
         let fill_count = r.get("connection_throttle_fill_count", number(1..=1_000_000));
@@ -515,9 +546,14 @@ fn required_schemes(r: &mut Reader<'_>) -> Vec<String> {
 }
 
 fn whitelist(r: &mut Reader<'_>) -> Whitelist {
-    let (whitelist, unknown) = r.get("4lw.commands.whitelist", |text| Ok(Whitelist::parse(text)));
+    let (mut whitelist, unknown) =
+        r.get("4lw.commands.whitelist", |text| Ok(Whitelist::parse(text)));
     for word in unknown {
         r.warn(format!("4lw.commands.whitelist: there is no four-letter word {word}"));
+    }
+    if r.get("readonlymode.enabled", boolean) {
+        // Compat: clients of a read-only server ask with it for one that is not.
+        whitelist.allow(FourLetterWord::Isro);
     }
     whitelist
 }

@@ -144,8 +144,7 @@ fn what_is_not_built_ends_the_start() {
         "not_built",
         problems(
             "secureClientPort=2281\nssl.keyStore.location=/k\nssl.keyStore.password=hunter2\n\
-             leaderServes=no\nobserverMasterPort=2191\noraclePath=/o\n\
-             localSessionsEnabled=true\nreadonlymode.enabled=true\nadmin.enableServer=true\n\
+             leaderServes=no\noraclePath=/o\nadmin.enableServer=true\n\
              metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
              audit.enable=true\nforceSync=no\nelectionAlg=0\n\
              authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\

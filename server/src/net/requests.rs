@@ -359,6 +359,7 @@ impl Requests {
             op,
             body: self.take_body(length),
             auth: self.auth.clone(),
+            is_local: false,
         }
     }
 

@@ -76,12 +76,12 @@ impl Preparer {
         request: &Create<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), ErrorCode> {
-        let Context { tree, header, .. } = *context;
+        let Context { tree, header, is_local, .. } = *context;
         let (mode, ttl_ms) = request.mode(self.settings.extended_types)?;
         if mode.is_ephemeral() {
-            self.sessions.check_owner(header.client_id)?;
+            self.sessions.check_owner(header.client_id, is_local)?;
         } else {
-            self.sessions.check(header.client_id)?;
+            self.sessions.check(header.client_id, is_local)?;
         }
         let parent_path = parent_of(request.path).filter(|_| !request.path.contains('\0'));
         let parent_path = parent_path.ok_or(ErrorCode::BadArguments)?;

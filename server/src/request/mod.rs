@@ -8,6 +8,7 @@
 pub mod auth;
 mod class;
 mod create;
+mod ephemeral;
 pub mod frame;
 mod multi;
 mod order;
@@ -25,6 +26,7 @@ use bytes::{Bytes, BytesMut};
 use quorate_protocol::{Id, OpCode, SessionId, Xid, codec::PutJute};
 
 pub use class::{Class, classify};
+pub use ephemeral::makes_ephemeral;
 pub use order::{Order, Released};
 pub use prepare::{Prepared, Preparer, Settings};
 
@@ -46,6 +48,9 @@ pub struct Request {
     pub body: Bytes,
     /// Who the connection was when the request arrived: an identity added later does not count.
     pub auth: Arc<[Id]>,
+    /// The session is a local one of this server: no transaction has opened it, so it may write,
+    /// and own nothing.
+    pub is_local: bool,
 }
 
 impl Request {
@@ -68,6 +73,6 @@ impl Request {
     }
 
     fn internal(op: OpCode, session: SessionId, conn: ConnId, body: Bytes) -> Self {
-        Self { session, conn, xid: Xid(0), op, body, auth: Arc::from([]) }
+        Self { session, conn, xid: Xid(0), op, body, auth: Arc::from([]), is_local: false }
     }
 }

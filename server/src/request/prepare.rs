@@ -50,6 +50,9 @@ pub struct Settings {
     ///
     /// `Compat:` and an unknown session is an expired one, as for `LeaderSessionTracker`.
     pub in_ensemble: bool,
+    /// This server's number, if there are local sessions (`localSessionsEnabled`): a session that
+    /// another server has named may be known to that one alone.
+    pub local_sessions_of: Option<u8>,
 }
 
 /// What became of a request.
@@ -94,6 +97,8 @@ pub(super) struct Context<'a> {
     pub(super) tree: &'a Tree,
     pub(super) header: TxnHeader,
     pub(super) ids: &'a [Id],
+    /// See [`Request::is_local`].
+    pub(super) is_local: bool,
 }
 
 /// Where an operation's record goes once nothing speaks against it any more.
@@ -109,7 +114,7 @@ impl Preparer {
     /// A preparer that continues after what `tree` holds. `seed` keeps clients from choosing paths
     /// that collide in its tables; it has no influence on anything that can be seen.
     pub fn new(settings: Settings, tree: &Tree, seed: u64) -> Self {
-        let sessions = Sessions::new(tree, settings.in_ensemble);
+        let sessions = Sessions::new(tree, &settings);
         Self {
             settings,
             last_zxid: tree.last_zxid(),
@@ -135,7 +140,7 @@ impl Preparer {
     ) -> Prepared {
         let start = out.len();
         let header = self.header(request, now_ms);
-        let context = Context { tree, header, ids: &request.auth };
+        let context = Context { tree, header, ids: &request.auth, is_local: request.is_local };
         match self.dispatch(&context, &request.body, out) {
             Ok(()) => {
                 let tree_digest = self.outstanding.tree_digest();
@@ -195,7 +200,7 @@ impl Preparer {
     pub fn reset(&mut self, tree: &Tree) {
         self.last_zxid = tree.last_zxid();
         self.outstanding.reset(tree);
-        self.sessions = Sessions::new(tree, self.settings.in_ensemble);
+        self.sessions = Sessions::new(tree, &self.settings);
     }
 
     /// Whether nothing is outstanding, so that the view of the future is the tree.
@@ -262,7 +267,7 @@ impl Preparer {
         request: &DeleteRequest<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), ErrorCode> {
-        self.sessions.check(context.header.client_id)?;
+        self.sessions.check(context.header.client_id, context.is_local)?;
         let path = &*request.path;
         let parent_path = deletable(path)?;
         let mut parent = self.outstanding.find(context.tree, parent_path);
@@ -312,7 +317,7 @@ impl Preparer {
         request: &SetDataRequest<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), ErrorCode> {
-        self.sessions.check(context.header.client_id)?;
+        self.sessions.check(context.header.client_id, context.is_local)?;
         let path = &*request.path;
         validate(path)?;
         let mut found = self.outstanding.find(context.tree, path);
@@ -336,7 +341,7 @@ impl Preparer {
         request: &SetAclRequest<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), ErrorCode> {
-        self.sessions.check(context.header.client_id)?;
+        self.sessions.check(context.header.client_id, context.is_local)?;
         let path = &*request.path;
         validate(path)?;
         let raw = self.settings.schemes.fix_up(request.acl, context.ids)?;
@@ -361,7 +366,7 @@ impl Preparer {
         request: &CheckRequest<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), ErrorCode> {
-        self.sessions.check(context.header.client_id)?;
+        self.sessions.check(context.header.client_id, context.is_local)?;
         let path = &*request.path;
         validate(path)?;
         let mut found = self.outstanding.find(context.tree, path);
@@ -405,7 +410,7 @@ impl Preparer {
         if !self.settings.reconfig {
             return ErrorCode::ReconfigDisabled;
         }
-        match self.sessions.check(context.header.client_id) {
+        match self.sessions.check(context.header.client_id, context.is_local) {
             Ok(()) => ErrorCode::Unimplemented,
             Err(code) => code,
         }

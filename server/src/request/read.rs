@@ -53,7 +53,7 @@ pub struct Read<'a> {
 impl Request {
     /// The same for [`execute`].
     pub fn as_read(&self) -> Read<'_> {
-        let Self { session, conn, xid, op, body, auth } = self;
+        let Self { session, conn, xid, op, body, auth, is_local: _ } = self;
         Read { session: *session, conn: *conn, xid: *xid, op: *op, body, ids: auth }
     }
 }

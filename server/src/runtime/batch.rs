@@ -20,6 +20,15 @@ pub(super) struct Entry {
     pub(super) op: OpCode,
     pub(super) xid: Xid,
     pub(super) arrival: Arrival,
+    /// Another server refuses it because its session is a local one here, without knowing that.
+    pub(super) owns_nothing: bool,
+}
+
+impl Entry {
+    /// A transaction that nobody here waits for.
+    pub(super) fn of_nobody(op: OpCode, xid: Xid) -> Self {
+        Self { waits: Waits::Nobody, op, xid, arrival: Arrival::at(0), owns_nothing: false }
+    }
 }
 
 /// Who is told when a transaction is committed and applied.

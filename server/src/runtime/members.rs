@@ -1,6 +1,10 @@
 //! The core's hands in an ensemble: sockets to the other servers, threads for streams.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -13,7 +17,7 @@ use crate::{
     config::EnsembleSettings,
     net::peers::{self, Peers, Ports},
     tree::Tree,
-    zab::{LinkId, ServerId, election::Notification},
+    zab::{self, HostPort, LinkId, Member, ServerId, election::Notification},
 };
 
 /// The shell of a running server.
@@ -32,7 +36,14 @@ impl Members {
     pub(super) fn bind(ensemble: &EnsembleSettings) -> anyhow::Result<Ports> {
         let own = ensemble.configuration.servers.get(&ensemble.me);
         let own = own.context("this server is not in the configuration")?;
-        Ports::bind(own, ensemble.listen_on_all)
+        let mut own = own.clone();
+        if let Some(port) = ensemble.observer_master_port
+            && own.member == Member::Participant
+        {
+            // One more way to the quorum port: the core knows what to do with whoever comes.
+            own.quorum.extend(at_port(&own.quorum, port));
+        }
+        Ports::bind(&own, ensemble.listen_on_all)
     }
 
     /// Connects the node with the other servers.
@@ -54,11 +65,14 @@ impl Members {
         }));
         let settings = peers::Settings {
             server: ensemble.me,
-            servers: ensemble.configuration.servers.clone(),
+            servers: teachers(ensemble),
             connect_timeout: ensemble.election_connect_timeout,
             handshake_timeout: ensemble.election_handshake_timeout,
             first_packet_timeout: ensemble.ticks(ensemble.init_limit),
-            leader_timeout: ensemble.ticks(ensemble.connect_limit),
+            leader_timeout: match ensemble.observer_master_port {
+                Some(_) if is_observer(ensemble) => MASTER_TIMEOUT,
+                _ => ensemble.ticks(ensemble.connect_limit),
+            },
             packet_max: node.shared.settings.limits.request_bytes + PACKET_EXTRA,
             seed: node.shared.tree_seed,
         };
@@ -75,6 +89,33 @@ impl Members {
     fn peers(&self) -> &Peers {
         self.peers.get().expect("set before the first input")
     }
+}
+
+/// For how long an observer tries to connect to one follower before it goes to the next.
+const MASTER_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn is_observer(ensemble: &EnsembleSettings) -> bool {
+    let own = ensemble.configuration.servers.get(&ensemble.me);
+    own.is_some_and(|own| own.member == Member::Observer)
+}
+
+/// All servers; for an observer with observer masters, those that vote with that port.
+fn teachers(ensemble: &EnsembleSettings) -> BTreeMap<ServerId, zab::Server> {
+    let mut servers = ensemble.configuration.servers.clone();
+    if let Some(port) = ensemble.observer_master_port
+        && is_observer(ensemble)
+    {
+        for server in servers.values_mut().filter(|one| one.member == Member::Participant) {
+            server.quorum = at_port(&server.quorum, port);
+        }
+    }
+    servers
+}
+
+/// The same hosts, at another port.
+fn at_port(addresses: &[HostPort], port: u16) -> Vec<HostPort> {
+    let hosts: BTreeSet<_> = addresses.iter().map(|address| address.host.clone()).collect();
+    hosts.into_iter().map(|host| HostPort { host, port }).collect()
 }
 
 /// Bytes of a packet around a client's request or a transaction's data.

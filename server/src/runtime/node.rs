@@ -95,6 +95,7 @@ impl Node {
             enforce_quota: settings.tree.enforce_quota,
             reconfig: settings.tree.reconfig,
             in_ensemble: settings.ensemble.is_some(),
+            local_sessions_of: settings.sessions.local.map(|_| settings.server_id),
         };
         let preparer = Preparer::new(preparing, &recovered.tree, seed);
         let session_ids = SessionIds::new(settings.server_id, clock.wall_ms());
@@ -112,7 +113,8 @@ impl Node {
             Membership { zab }
         });
         let duty = if membership.is_some() { Duty::Looking } else { Duty::Alone };
-        let beginning = Beginning { preparer, sessions, session_ids, applied, durable };
+        let tick_ms = millis(settings.sessions.tick);
+        let beginning = Beginning { preparer, sessions, tick_ms, session_ids, applied, durable };
         let shared = Arc::new(Shared {
             client_address,
             tree: RwLock::new(recovered.tree),
@@ -166,6 +168,7 @@ fn zab_settings(ensemble: &EnsembleSettings) -> zab::Settings {
         init_limit: ensemble.init_limit.into(),
         sync_limit: ensemble.sync_limit.into(),
         roll_over: zab::Settings::ROLL_OVER,
+        observer_masters: ensemble.observer_master_port.is_some(),
     }
 }
 

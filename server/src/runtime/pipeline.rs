@@ -103,8 +103,9 @@ pub enum Behind {
     /// A reply that is ready, such as the answer to `auth`; with `end` the connection is closed
     /// behind it.
     Reply { op: OpCode, xid: Xid, reply: BytesMut, end: bool },
-    /// A write that came to nothing and left no trace in the log.
-    Refusal { op: OpCode, xid: Xid, code: ErrorCode },
+    /// A reply without a body to what left no trace in the log: a write that came to nothing, or
+    /// the end of a local session.
+    Empty { op: OpCode, xid: Xid, code: ErrorCode },
 }
 
 /// The inbox, the core, and the hand-over to the log writer.

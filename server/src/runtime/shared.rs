@@ -90,6 +90,8 @@ pub enum Duty {
     Alone,
     /// It has no leader and serves nobody.
     Looking,
+    /// It has no leader, and serves clients that only read.
+    ReadOnly,
     /// It changes its leader and keeps its clients.
     Waiting,
     /// It leads.

@@ -83,6 +83,8 @@ impl Member {
             listen_on_all: false,
             tcp_keep_alive: false,
             multi_address: false,
+            observer_master_port: None,
+            read_only_after: None,
         });
         let node = Node::open(settings, surroundings).unwrap();
         node.begin(Box::new(Alone));

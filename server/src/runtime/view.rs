@@ -6,7 +6,7 @@ use quorate_protocol::{SessionId, Zxid};
 use rustix::process::{Resource, getrlimit};
 
 use super::{
-    core::Event,
+    core::{Core, Event},
     pipeline::Input,
     shared::{Duty, Shared},
 };
@@ -16,6 +16,7 @@ use crate::{
         TreeNumbers, WatchNumbers,
     },
     config::Settings,
+    session::Tracker,
     watch::ConnId,
 };
 
@@ -73,6 +74,10 @@ impl AdminView for Shared {
         self.tree.read().sessions().len()
     }
 
+    fn local_session_count(&self) -> usize {
+        self.pipeline.with_core(self, |core| core.local_sessions().len())
+    }
+
     fn connections(&self) -> Vec<ConnectionNumbers> {
         self.conns.all().iter().map(|conn| conn.stats.numbers()).collect()
     }
@@ -104,15 +109,11 @@ impl AdminView for Shared {
     }
 
     fn session_expiries(&self) -> Vec<(i64, Vec<SessionId>)> {
-        let to_wall = self.clock.wall_ms() - self.clock.now_ms();
-        self.pipeline.with_core(self, |core| {
-            let buckets = core.sessions().listing().into_iter();
-            buckets
-                .map(|(at, sessions)| {
-                    (to_wall + at, sessions.into_iter().map(|(id, _)| id).collect())
-                })
-                .collect()
-        })
+        self.expiries(Core::sessions)
+    }
+
+    fn local_session_expiries(&self) -> Option<Vec<(i64, Vec<SessionId>)>> {
+        self.settings.sessions.local.map(|_| self.expiries(Core::local_sessions))
     }
 
     fn connection_expiries(&self) -> Vec<(i64, Vec<(SocketAddr, SessionId)>)> {
@@ -163,6 +164,16 @@ impl AdminView for Shared {
 }
 
 impl Shared {
+    /// Sessions by the time at which they expire, since 1970.
+    fn expiries(&self, of: impl Fn(&Core) -> &Tracker) -> Vec<(i64, Vec<SessionId>)> {
+        let to_wall = self.clock.wall_ms() - self.clock.now_ms();
+        self.pipeline.with_core(self, |core| {
+            let buckets = of(core).listing().into_iter();
+            let ids = |sessions: Vec<(SessionId, i32)>| sessions.into_iter().map(|(id, _)| id);
+            buckets.map(|(at, sessions)| (to_wall + at, ids(sessions).collect())).collect()
+        })
+    }
+
     fn session_of(&self, conn: ConnId) -> Option<SessionId> {
         self.conns.get(conn).and_then(|conn| conn.session())
     }

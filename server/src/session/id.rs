@@ -35,6 +35,11 @@ impl SessionIds {
     }
 }
 
+/// The number of the server that named a session.
+pub fn server_of(session: SessionId) -> u8 {
+    session.0.to_be_bytes()[0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +56,7 @@ mod tests {
             let mut ids = SessionIds::new(server, start_ms);
             assert_eq!(ids.next(|_| false), SessionId(first.cast_signed()));
             assert_eq!(ids.next(|_| false), SessionId(first.cast_signed() + 1));
+            assert_eq!(server_of(SessionId(first.cast_signed())), server);
         }
     }
 

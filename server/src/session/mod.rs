@@ -8,7 +8,7 @@ mod id;
 mod password;
 mod tracker;
 
-pub use id::SessionIds;
+pub use id::{SessionIds, server_of};
 pub use password::{PASSWORD_SIZE, Passwords};
 pub use tracker::{State, Tracker};
 

@@ -81,6 +81,13 @@ impl Tracker {
         }
     }
 
+    /// Gives every open session its full timeout again: for a while none of them could be heard of.
+    pub fn touch_all(&mut self, now_ms: i64) {
+        for session in self.sessions.values_mut() {
+            session.heard_ms = session.heard_ms.max(now_ms);
+        }
+    }
+
     /// Notes that the end of a session is proposed. False when it was not open.
     pub fn start_closing(&mut self, id: SessionId) -> bool {
         match self.sessions.get_mut(&id) {
@@ -113,6 +120,11 @@ impl Tracker {
     /// What is known of a session; `None` when there is none.
     pub fn state(&self, id: SessionId) -> Option<State> {
         self.sessions.get(&id).map(|session| session.state)
+    }
+
+    /// The timeout of a session that is there.
+    pub fn timeout_ms(&self, id: SessionId) -> Option<i32> {
+        self.sessions.get(&id).map(|session| session.timeout_ms)
     }
 
     /// The open sessions whose time has come, in order of time and id. They are closing from now
@@ -231,6 +243,17 @@ mod tests {
         assert_eq!(tracker.expired(7000), [A]);
         assert!(!tracker.touch(A, 7000));
         assert!(!tracker.touch(B, 7000));
+    }
+
+    #[test]
+    fn all_can_be_given_their_timeout_again() {
+        let mut tracker = Tracker::new(1000);
+        tracker.open(A, 3000, 0);
+        tracker.open(B, 5000, 0);
+        tracker.touch_all(10_000);
+        assert_eq!(tracker.expired(13_999), []);
+        assert_eq!(tracker.expired(14_000), [A]);
+        assert_eq!(tracker.expired(16_000), [B]);
     }
 
     #[test]

@@ -35,6 +35,18 @@ pub struct Outcome {
     pub digest_mismatch: Option<DigestMismatch>,
 }
 
+impl Outcome {
+    /// Has the request refused for another reason, if this one was it.
+    pub fn replace_error(&mut self, reason: ErrorCode, by: ErrorCode) {
+        let of_ops = self.multi.iter_mut().map(|op| &mut op.error);
+        for error in of_ops.chain([&mut self.error]) {
+            if *error == reason {
+                *error = by;
+            }
+        }
+    }
+}
+
 /// What came of an operation in a multi.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpOutcome {

@@ -126,8 +126,8 @@ pub enum Effect<'a> {
         /// One packet says it all.
         cumulative: bool,
     },
-    /// Leader: send the transactions behind `after` up to `upto`, which are committed, to an
-    /// observer.
+    /// Leader, or a follower with observers: send the transactions behind `after` up to `upto`, which
+    /// are committed, to an observer.
     SendInforms {
         /// The link.
         link: LinkId,
@@ -143,7 +143,7 @@ pub enum Effect<'a> {
         /// The ping's number.
         round: i64,
     },
-    /// Leader: a learner has heard of these sessions.
+    /// Leader, or a follower with observers: a learner has heard of these sessions.
     SessionsHeard {
         /// By this link.
         link: LinkId,

@@ -15,6 +15,7 @@ mod input;
 mod leader;
 mod learner;
 mod lobby;
+mod master;
 mod message;
 mod quorum;
 mod settings;
@@ -36,6 +37,7 @@ use self::{
     leader::Leader,
     learner::Learner,
     lobby::Lobby,
+    master::Master,
 };
 
 /// One server's part in ZAB.
@@ -50,6 +52,10 @@ pub struct Zab {
     history: History,
     election: Election,
     lobby: Lobby,
+    /// The observers that learn from this server while it follows.
+    master: Master,
+    /// How many observer masters this server has tried.
+    masters_tried: usize,
     state: State,
     /// What the last [`Effect::Become`] said.
     role: Role,
@@ -103,6 +109,8 @@ impl Zab {
             history,
             election,
             lobby: Lobby::default(),
+            master: Master::default(),
+            masters_tried: 0,
             state: State::New,
             role: Role::Looking { planned: false },
             settled: None,
@@ -125,6 +133,7 @@ impl Zab {
         }
         let next = self.handle(now_ms, input, effects);
         self.change(now_ms, next, effects);
+        self.as_master(now_ms, effects, Master::pass_on);
         self.settle(effects);
     }
 
@@ -155,6 +164,11 @@ impl Zab {
     /// Why this server looks for a leader, or did last; for the log that people read.
     pub fn reason(&self) -> &'static str {
         self.reason
+    }
+
+    /// The observers that learn from this follower.
+    pub fn observers(&self) -> impl Iterator<Item = LinkInfo> {
+        self.master.links()
     }
 
     /// The links to learners that said who they are, or the one to the leader; in the order of
@@ -192,7 +206,21 @@ impl Zab {
                 self.lobby.enter(link, now_ms);
                 return Next::Stay;
             }
-            Input::Closed { link } if self.lobby.leave(link) => return Next::Stay,
+            Input::Closed { link } if self.lobby.leave(link) || self.master.leave(link) => {
+                return Next::Stay;
+            }
+            Input::Message { link, message } if self.master.contains(link) => {
+                self.as_master(now_ms, effects, |master, ctx| master.message(link, message, ctx));
+                return Next::Stay;
+            }
+            Input::Progress { link } if self.master.contains(link) => {
+                self.master.progress(link, now_ms);
+                return Next::Stay;
+            }
+            Input::CaughtUp { link, upto } if self.master.contains(link) => {
+                self.as_master(now_ms, effects, |master, ctx| master.caught_up(link, upto, ctx));
+                return Next::Stay;
+            }
             Input::Message { link, message } if self.lobby.contains(link) => {
                 return self.greet(now_ms, link, message, effects);
             }
@@ -210,6 +238,7 @@ impl Zab {
         for link in self.lobby.expired(now_ms, &self.settings) {
             effects.push(Effect::Close { link });
         }
+        self.as_master(now_ms, effects, Master::tick);
         let log_is_stuck = self.log_is_stuck;
         if let decision @ Some(_) = self.election.tick(now_ms, log_is_stuck, effects) {
             return self.decided(now_ms, decision, effects);
@@ -268,6 +297,11 @@ impl Zab {
             effects.push(Effect::Close { link });
             return Next::Stay;
         };
+        if let Some(epoch) = self.masters_epoch(&greeting) {
+            self.lobby.leave(link);
+            self.as_master(now_ms, effects, |master, ctx| master.admit(link, greeting, epoch, ctx));
+            return Next::Stay;
+        }
         if !matches!(self.state, State::Leading(_)) {
             let until_ms = self.lobby.greet(link, greeting, now_ms);
             effects.push(Effect::Wake { at_ms: until_ms });
@@ -278,6 +312,45 @@ impl Zab {
             State::Leading(leader) => leader.admit(link, greeting, ctx),
             _ => Next::Stay,
         })
+    }
+
+    /// The epoch that whoever has greeted may observe by this server, if it is an observer and this
+    /// is a follower that serves such ones.
+    fn masters_epoch(&self, greeting: &context::Greeting) -> Option<u32> {
+        let State::Learning(learner) = &self.state else { return None };
+        let observes = greeting.member == Member::Observer
+            && !self.settings.configuration.is_voter(greeting.server);
+        let serves = self.settings.observer_masters && learner.member() == Member::Participant;
+        learner.synced().filter(|_| observes && serves)
+    }
+
+    /// Whom to learn from when this is the leader: an observer learns from followers, if they serve
+    /// it, from the next one with each try. Where they begin differs from observer to observer.
+    ///
+    /// Compat: `QuorumPeer.nextObserverMaster`, which draws the order and tries the leader as well.
+    fn teacher(&mut self, leader: ServerId) -> ServerId {
+        if !self.settings.observer_masters || self.settings.member() == Member::Participant {
+            return leader;
+        }
+        let voters = self.settings.configuration.voters();
+        let masters: Vec<_> = voters.filter(|&voter| voter != leader).collect();
+        if masters.is_empty() {
+            return leader;
+        }
+        let begin = usize::try_from(self.settings.server.0).unwrap_or(0);
+        let next = masters[(begin.wrapping_add(self.masters_tried)) % masters.len()];
+        self.masters_tried += 1;
+        next
+    }
+
+    fn as_master<'a>(
+        &mut self,
+        now_ms: i64,
+        effects: &mut Vec<Effect<'a>>,
+        act: impl FnOnce(&mut Master, &mut Context<'_, 'a>),
+    ) {
+        let Self { settings, history, role, master, .. } = self;
+        act(master, &mut Context { settings, history, role, now_ms, effects });
     }
 
     /// Looks for a leader.
@@ -303,7 +376,8 @@ impl Zab {
         if leader == self.settings.server {
             self.lead(now_ms, 0, self.settings.init_ms(), effects)
         } else {
-            self.follow(now_ms, leader, join_as, i64::MAX, effects);
+            let teacher = self.teacher(leader);
+            self.follow(now_ms, teacher, join_as, i64::MAX, effects);
             Next::Stay
         }
     }
@@ -394,6 +468,7 @@ impl Zab {
     fn end_state(&mut self, now_ms: i64, planned: bool, effects: &mut Vec<Effect<'_>>) {
         let ended = std::mem::replace(&mut self.state, State::Looking);
         self.settled = None;
+        self.as_master(now_ms, effects, Master::end);
         self.with(now_ms, effects, |_, ctx| {
             match ended {
                 State::Leading(leader) => leader.end(ctx),

@@ -21,6 +21,9 @@ pub struct Settings {
     pub sync_limit: i64,
     /// The counter of an epoch's transactions at which the leader goes on in a new epoch.
     pub roll_over: u32,
+    /// `observerMasterPort`: followers serve observers, which learn from them and not from the
+    /// leader.
+    pub observer_masters: bool,
 }
 
 impl Settings {

@@ -5,7 +5,7 @@ use std::{
     fmt::{Display, Formatter},
 };
 
-use quorate_protocol::OpCode;
+use quorate_protocol::{ErrorCode, OpCode};
 
 use crate::{Body, Op, Reply};
 
@@ -34,6 +34,12 @@ impl Coverage {
     /// A request was answered.
     pub fn count_reply(&mut self, op: &Op, reply: &Reply) {
         let failed = reply.error != 0;
+        if reply.error == ErrorCode::EphemeralOnLocalSession.wire() {
+            self.count("local session owns nothing");
+        }
+        if reply.error == ErrorCode::NotReadOnly.wire() {
+            self.count("read-only server refuses a write");
+        }
         self.count(match op {
             Op::Multi(..) if is_failed_multi(reply) => "multi failed",
             Op::Multi(..) => "multi",

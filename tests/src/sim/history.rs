@@ -30,6 +30,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether it asks for the end of its session.
+    pub fn ends_session(&self) -> bool {
+        self.op == Op::Plain(quorate_protocol::OpCode::CloseSession)
+    }
+
     /// Whether it is for the leader to execute.
     pub fn is_write(&self) -> bool {
         use quorate_protocol::OpCode;
@@ -62,6 +67,8 @@ pub struct Stream {
     pub session: SessionId,
     /// When the server said so.
     pub since: Micros,
+    /// The server said that it is read-only.
+    pub read_only: bool,
     /// What came, in order.
     pub items: Vec<Item>,
 }
@@ -84,16 +91,29 @@ pub struct History {
     pub streams: Vec<Stream>,
     /// All sessions that were refused.
     pub refused: Vec<Refused>,
+    /// Whether sessions are known to their server alone, at first.
+    pub has_local_sessions: bool,
     names: BTreeMap<(SessionId, i32), usize>,
     /// The greatest zxid of a write that was answered.
     answered: Zxid,
 }
 
 impl History {
+    /// Nothing, so far.
+    pub fn new(has_local_sessions: bool) -> Self {
+        Self { has_local_sessions, ..Self::default() }
+    }
+
     /// A connection has a session.
     pub fn attached(&mut self, client: ClientId, session: SessionId, at: Micros) -> usize {
-        self.streams.push(Stream { client, session, since: at, items: Vec::new() });
+        let read_only = false;
+        self.streams.push(Stream { client, session, since: at, read_only, items: Vec::new() });
         self.streams.len() - 1
+    }
+
+    /// The server of a connection is read-only.
+    pub fn only_reads(&mut self, stream: usize) {
+        self.streams[stream].read_only = true;
     }
 
     /// A session was refused.

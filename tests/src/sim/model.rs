@@ -32,6 +32,8 @@ pub struct Context {
     pub zxid: Zxid,
     /// Its transaction's time.
     pub time_ms: i64,
+    /// The session may be one that is known to its server alone.
+    pub may_be_local: bool,
 }
 
 /// What a request comes to: the body of its reply, or why it is refused.
@@ -52,11 +54,14 @@ struct Node {
 pub struct Model {
     nodes: BTreeMap<String, Node>,
     sessions: BTreeSet<SessionId>,
+    /// Sessions that a transaction has opened, whatever became of them.
+    opened: BTreeSet<SessionId>,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        let mut model = Self { nodes: BTreeMap::new(), sessions: BTreeSet::new() };
+        let mut model =
+            Self { nodes: BTreeMap::new(), sessions: BTreeSet::new(), opened: BTreeSet::new() };
         model.put("/", Node::new(Stat::default(), Some(Vec::new())));
         for path in ["/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
             let aversion = if path == "/zookeeper/config" { -1 } else { 0 };
@@ -88,6 +93,12 @@ impl Model {
     /// A session begins.
     pub fn open_session(&mut self, session: SessionId) {
         self.sessions.insert(session);
+        self.opened.insert(session);
+    }
+
+    /// Whether a transaction has opened a session, though it may have ended.
+    pub fn was_opened(&self, session: SessionId) -> bool {
+        self.opened.contains(&session)
     }
 
     /// Whether a session is open.
@@ -148,7 +159,13 @@ impl Model {
 
     fn write_one(&mut self, op: &Op, context: &Context, changes: &mut Vec<Changed>) -> Outcome {
         if !self.is_open(context.session) {
-            return Err(ErrorCode::SessionExpired);
+            if !context.may_be_local || self.was_opened(context.session) {
+                return Err(ErrorCode::SessionExpired);
+            }
+            // A local session owns nothing.
+            if matches!(op, Op::Create(_, node) if node.flags & 1 != 0) {
+                return Err(ErrorCode::EphemeralOnLocalSession);
+            }
         }
         match op {
             Op::Create(code, node) => self.create(*code, node, context, changes),
@@ -235,7 +252,7 @@ impl Model {
         if parent.stat.ephemeral_owner != SessionId::NONE {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
-        let &Context { session, zxid, time_ms } = context;
+        let &Context { session, zxid, time_ms, .. } = context;
         let stat = Stat {
             czxid: zxid,
             mzxid: zxid,

@@ -171,12 +171,14 @@ impl Perfect {
         let (conn, xid, body) = (conn_id(stream), header.xid, payload);
         match classify(header.op) {
             Class::Read(op) => {
-                let request = Request { session, conn, xid, op, body, auth: Arc::from([]) };
+                let request =
+                    Request { session, conn, xid, op, body, auth: Arc::from([]), is_local: false };
                 let output = &mut self.conns.get_mut(&stream).expect("it is there").output;
                 read::execute(&self.tree, &self.watches, &request.as_read(), output);
             }
             Class::Write(op) => {
-                let request = Request { session, conn, xid, op, body, auth: Arc::from([]) };
+                let request =
+                    Request { session, conn, xid, op, body, auth: Arc::from([]), is_local: false };
                 self.write(&request, Some((stream, xid)));
             }
             class => unreachable!("no workload has {class:?}"),

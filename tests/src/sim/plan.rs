@@ -1,5 +1,7 @@
 //! What a seed stands for: everything about a run that is drawn at its beginning.
 
+use quorate_server::config::LocalSessions;
+
 use super::{
     client::{Habits, Manners},
     nemesis::{Fault, Menace},
@@ -70,6 +72,10 @@ pub struct Plan {
     pub safety: Micros,
     /// Which faults happen, and how often.
     pub menace: Menace,
+    /// Whether sessions are local at first, and made known to all servers where they need to be.
+    pub local_sessions: Option<LocalSessions>,
+    /// Whether servers without a leader serve for reading.
+    pub read_only: bool,
 }
 
 impl Plan {
@@ -100,7 +106,7 @@ impl Plan {
             per_thousand_bytes: *random.pick(&[1, 10, 500]),
             ..Path::default()
         };
-        Self {
+        let mut plan = Self {
             seed,
             participants,
             observers,
@@ -115,7 +121,15 @@ impl Plan {
             splitting: *random.pick(&[0.0, 0.02, 0.2]),
             safety: random.within(2_000..5_000) * MILLI,
             menace: menace(&mut random),
+            local_sessions: random
+                .chance(0.25)
+                .then(|| LocalSessions { upgrading: random.chance(0.8) }),
+            read_only: random.chance(0.25),
+        };
+        for client in &mut plan.clients {
+            client.reads_on = plan.read_only && random.chance(0.6);
         }
+        plan
     }
 
     /// How many servers there are.
@@ -152,6 +166,7 @@ fn manners(random: &mut Random, tick_ms: i64, may_only_look: bool) -> Manners {
         vanishes: rarely(0.01),
         pause: *random.pick(&[10, 30, 80]) * MILLI,
         in_flight: *random.pick(&[1, 4, 20]),
+        reads_on: false,
     }
 }
 

@@ -4,8 +4,11 @@
 mod hand_over;
 mod kills;
 mod load;
+mod local_sessions;
 mod migration;
 mod mixed;
+mod observer_master;
+mod read_only;
 mod restart;
 mod roles;
 mod sessions;

@@ -118,5 +118,13 @@ fn all_on() -> Settings {
 
 fn request(session: SessionId, op: OpCode, body: &impl Encode) -> Request {
     let auth = Arc::from([Id::new("ip", "127.0.0.1")]);
-    Request { session, conn: ConnId(1), xid: Xid(1), op, body: body.to_bytes().freeze(), auth }
+    Request {
+        session,
+        conn: ConnId(1),
+        xid: Xid(1),
+        op,
+        body: body.to_bytes().freeze(),
+        auth,
+        is_local: false,
+    }
 }

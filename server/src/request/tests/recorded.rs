@@ -56,6 +56,7 @@ fn read(words: &[&str]) -> Request {
         op: OpCode::from_wire(words[3].parse().unwrap()).unwrap(),
         body: body.into(),
         auth: ids.map(|(scheme, id)| Id::new(scheme, id)).collect(),
+        is_local: false,
     }
 }
 

@@ -43,7 +43,7 @@ impl Core {
             self.durable = last;
         }
         let position = batch.position;
-        let is_kept = !matches!(self.duty, Duty::Looking { planned: false });
+        let is_kept = !matches!(self.duty, Duty::Looking { planned: false } | Duty::ReadOnly);
         let is_current = batch.term == self.outgoing.term() && is_kept;
         if is_current && batch.log.last_zxid().is_some() {
             self.unapplied.push_back(batch);
@@ -94,7 +94,7 @@ impl Core {
                 }
                 Waits::Reply(conn) => {
                     let code = ErrorCode::SystemError;
-                    let item = Behind::Refusal { op: entry.op, xid: entry.xid, code };
+                    let item = Behind::Empty { op: entry.op, xid: entry.xid, code };
                     let conn = conn.clone();
                     let id = conn.id;
                     let arrival = std::mem::replace(&mut entry.arrival, Arrival::at(0));
@@ -253,7 +253,7 @@ impl Core {
             shared.stats.ttl_node_deleted_count.add(1);
         }
         let to_wake = &mut self.to_wake;
-        let outcome = tree.apply(&record, &mut |change| notify(to_wake, shared, &change));
+        let mut outcome = tree.apply(&record, &mut |change| notify(to_wake, shared, &change));
         // What comes over a leader's snapshot that is not of one moment makes it right again.
         let mismatch = outcome.digest_mismatch.filter(|_| !tree.is_lenient());
         if mismatch.is_some() || self.digest_differs {
@@ -261,6 +261,10 @@ impl Core {
         }
         self.note_applied(shared, zxid, &record, &outcome.multi, teller.now_us / 1000);
         if let Some(entry) = entry {
+            if entry.owns_nothing {
+                outcome
+                    .replace_error(ErrorCode::SessionExpired, ErrorCode::EphemeralOnLocalSession);
+            }
             self.answer(shared, tree, teller, entry, &record, |out| {
                 reply::put(&record, &outcome, out);
             });
@@ -282,6 +286,9 @@ impl Core {
     ) {
         self.applied = zxid;
         let session = record.header.client_id;
+        if matches!(record.txn, Txn::CreateSession { .. }) {
+            self.local.became_global(session);
+        }
         if matches!(self.duty, Duty::Alone | Duty::Leading(_)) {
             self.preparer.applied(zxid);
             match &record.txn {

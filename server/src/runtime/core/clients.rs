@@ -57,15 +57,11 @@ impl Core {
                 shared.stats.stale_requests_dropped.add(dropped as u64);
                 shared.stats.abandon(dropped as u64);
             }
-            Input::Touched(sessions) => match &mut self.duty {
-                Duty::Learning(learning) => learning.touched(&sessions, tree),
-                _ => {
-                    for (session, heard_ms) in sessions {
-                        self.sessions.touch(session, heard_ms);
-                    }
-                }
-            },
+            Input::Touched(sessions) => self.touched(tree, sessions),
             Input::Expire { now_ms } => {
+                if self.is_serving() {
+                    self.expire_local(shared, now_ms);
+                }
                 if !self.decides_about_sessions() {
                     return;
                 }
@@ -89,12 +85,24 @@ impl Core {
         }
     }
 
+    fn touched(&mut self, tree: &Tree, mut sessions: Vec<(SessionId, i64)>) {
+        sessions.retain(|&(session, heard_ms)| !self.local.sessions.touch(session, heard_ms));
+        match &mut self.duty {
+            Duty::Learning(learning) => learning.touched(&sessions, tree, &self.local.upgrading),
+            _ => {
+                for (session, heard_ms) in sessions {
+                    self.sessions.touch(session, heard_ms);
+                }
+            }
+        }
+    }
+
     /// Whether this server makes the transactions that nobody asks for.
     fn decides_about_sessions(&self) -> bool {
         match &self.duty {
             Duty::Alone => true,
             Duty::Leading(leading) => !leading.is_draining(),
-            Duty::Looking { .. } | Duty::Learning(_) => false,
+            Duty::Looking { .. } | Duty::ReadOnly | Duty::Learning(_) => false,
         }
     }
 
@@ -104,15 +112,24 @@ impl Core {
         tree: &Tree,
         wall_ms: i64,
         conn: Arc<Conn>,
-        request: Request,
+        mut request: Request,
         arrival: Arrival,
     ) {
+        if matches!(self.duty, Duty::ReadOnly) {
+            return self.refuse_read_only(shared, tree, conn, &request, arrival);
+        }
+        if self.is_local(request.session) && !self.is_without_leader() {
+            if request.op == OpCode::CloseSession {
+                return self.close_local(shared, tree, conn, &request, arrival);
+            }
+            self.prepare_local(shared, tree, wall_ms, &mut request);
+        }
         match &mut self.duty {
             Duty::Alone => {
                 self.prepare(shared, tree, wall_ms, &request, Waits::Reply(conn), arrival);
             }
             Duty::Leading(leading) if !leading.is_draining() => {
-                if leading.is_here(request.session) {
+                if leading.is_here(request.session, &self.sessions) {
                     self.prepare(shared, tree, wall_ms, &request, Waits::Reply(conn), arrival);
                 } else {
                     self.prepare_moved(shared, wall_ms, &request, Waits::Reply(conn), arrival);
@@ -126,6 +143,7 @@ impl Core {
                 conn.outbox.end(End::Now);
                 self.abandon(shared, 1);
             }
+            Duty::ReadOnly => unreachable!("refused above"),
         }
     }
 
@@ -133,6 +151,12 @@ impl Core {
     fn sync(&mut self, shared: &Shared, tree: &Tree, waiting: Waiting) {
         match &self.duty {
             Duty::Alone => self.behind(shared, tree, waiting),
+            Duty::ReadOnly => {
+                let Waiting { conn, item, arrival } = waiting;
+                if let Behind::Read(request) = item {
+                    self.refuse_read_only(shared, tree, conn, &request, arrival);
+                }
+            }
             Duty::Looking { planned: false } => {
                 waiting.conn.outbox.end(End::Now);
                 self.abandon(shared, 1);
@@ -156,6 +180,9 @@ impl Core {
     }
 
     fn open(&mut self, shared: &Shared, tree: &Tree, wall_ms: i64, opening: Opening) {
+        if matches!(self.duty, Duty::ReadOnly) {
+            return self.open_read_only(shared, tree, &opening);
+        }
         if !self.is_serving() {
             self.keep_early(Input::Open(opening));
             return;
@@ -163,8 +190,11 @@ impl Core {
         if is_ahead(tree, &opening) {
             return;
         }
+        if Self::has_local_sessions(shared) {
+            return self.open_local(shared, tree, &opening);
+        }
         let Opening { conn, timeout_ms, read_only, .. } = opening;
-        let session = self.session_ids.next(|id| tree.sessions().contains_key(&id));
+        let session = self.new_session_id(tree);
         let request = Request::create_session(session, conn.id, timeout_ms);
         match &mut self.duty {
             Duty::Learning(_) => {
@@ -181,7 +211,15 @@ impl Core {
         }
     }
 
+    pub(super) fn new_session_id(&mut self, tree: &Tree) -> SessionId {
+        let local = &self.local.sessions;
+        self.session_ids.next(|id| tree.sessions().contains_key(&id) || local.state(id).is_some())
+    }
+
     fn reopen(&mut self, shared: &Shared, tree: &Tree, reopening: Reopening) {
+        if matches!(self.duty, Duty::ReadOnly) {
+            return self.reopen_read_only(shared, tree, &reopening);
+        }
         if !self.is_serving() {
             self.keep_early(Input::Reopen(reopening));
             return;
@@ -193,10 +231,13 @@ impl Core {
         // the password does no harm.
         let Reopening { opening, session, password } = &reopening;
         if !shared.passwords.verify(*session, password) {
-            refuse_session(&opening.conn, opening.read_only);
+            refuse_session(&opening.conn, opening.read_only.map(|_| false));
             return;
         }
         shared.stats.connection_revalidate_count.add(1);
+        if self.reopen_local(shared, &reopening) {
+            return;
+        }
         match &mut self.duty {
             Duty::Learning(_) => self.revalidate(shared, reopening),
             _ if self.sessions.state(*session) == Some(State::Open) => {
@@ -207,7 +248,7 @@ impl Core {
                 let Opening { conn, timeout_ms, read_only, .. } = opening;
                 self.attach(shared, conn, *session, *timeout_ms, *read_only);
             }
-            _ => refuse_session(&opening.conn, opening.read_only),
+            _ => refuse_session(&opening.conn, opening.read_only.map(|_| false)),
         }
     }
 
@@ -224,6 +265,7 @@ impl Core {
 
     /// Deals with the clients that came before there was a leader.
     pub(super) fn admit_early(&mut self, shared: &Shared, wall_ms: i64) {
+        self.local.sessions.touch_all(shared.clock.now_ms());
         for input in std::mem::take(&mut self.early) {
             let tree = shared.tree.read();
             self.accept(shared, &tree, wall_ms, input);
@@ -257,7 +299,7 @@ impl Core {
             let before = out.len();
             match &item {
                 Behind::Reply { reply, .. } => out.extend_from_slice(reply),
-                Behind::Refusal { xid, code, .. } => {
+                Behind::Empty { xid, code, .. } => {
                     frame::put_empty_reply(out, *xid, tree.last_zxid(), *code);
                 }
                 Behind::Read(request) => {
@@ -271,7 +313,7 @@ impl Core {
         let (op, xid, end) = match &item {
             Behind::Reply { op, xid, end, .. } => (*op, *xid, *end),
             // A client that wanted to go is let go, though its session stays until it expires.
-            Behind::Refusal { op, xid, .. } => (*op, *xid, *op == OpCode::CloseSession),
+            Behind::Empty { op, xid, .. } => (*op, *xid, *op == OpCode::CloseSession),
             Behind::Read(request) => (request.op, request.xid, false),
         };
         let now_us = shared.clock.now_us();
@@ -309,7 +351,7 @@ impl Core {
             timeout_ms,
             session_id: session,
             passwd: shared.passwords.of(session),
-            read_only: read_only.map(|_| false),
+            read_only: read_only.map(|_| matches!(self.duty, Duty::ReadOnly)),
         };
         let mut bytes = 0;
         let to_wake = conn.outbox.append(|out| {
@@ -335,7 +377,7 @@ impl Core {
 ///
 /// Compat: `ZooKeeperServer.processConnectRequest` closes without an answer, so that the client
 /// tries a server that has seen as much as it has.
-fn is_ahead(tree: &Tree, opening: &Opening) -> bool {
+pub(super) fn is_ahead(tree: &Tree, opening: &Opening) -> bool {
     let applied = tree.last_zxid();
     let is_ahead = opening.last_zxid_seen > applied;
     if is_ahead {
@@ -345,15 +387,16 @@ fn is_ahead(tree: &Tree, opening: &Opening) -> bool {
     is_ahead
 }
 
-/// Refuses a session: no such one, ended, or not this client's.
+/// Refuses a session: no such one, ended, or not this client's. `read_only` is what is said of this
+/// server, to a client that knows of such ones.
 pub(super) fn refuse_session(conn: &Conn, read_only: Option<bool>) {
-    let refusal = ConnectResponse::refusal(read_only.map(|_| false));
+    let refusal = ConnectResponse::refusal(read_only);
     let _ = conn.outbox.append(|out| put_frame(out, |out| refusal.encode(out)));
     conn.outbox.end(End::AfterFlush);
 }
 
 fn throttled(request: &Request) -> Behind {
-    Behind::Refusal {
+    Behind::Empty {
         op: request.op,
         xid: request.xid,
         code: quorate_protocol::ErrorCode::ThrottledOp,

@@ -9,7 +9,11 @@ use bytes::{Bytes, BytesMut};
 use quorate_protocol::{Decode, Decoder, Encode, Xid, Zxid};
 use tracing::{info, warn};
 
-use super::{Core, Duty, forwarded::Pending};
+use super::{
+    Core, Duty,
+    forwarded::Pending,
+    window::{KEPT_FOR_OBSERVERS_BYTES, Window},
+};
 use crate::{
     admin::{LeaderNumbers, Mode},
     net::{
@@ -18,8 +22,8 @@ use crate::{
     },
     peer::packet::{self, HeardSessions, Packet, decode_from_leader, decode_from_learner},
     runtime::{
-        batch::{Entry, LogChange, Waits},
-        pipeline::{Arrival, Input, Opening},
+        batch::{Entry, LogChange},
+        pipeline::{Input, Opening},
         shared::Shared,
         stream::Stream,
     },
@@ -170,6 +174,7 @@ impl Core {
                 let last = tree.last_zxid();
                 let change = LogChange::BeginAnew { tree, generation };
                 self.outgoing.change(change, last, shared.clock.now_us());
+                self.forget_recent(last);
             }
             Event::Progress(link) => self.zab(shared, wall_ms, zab::Input::Progress { link }),
             Event::CaughtUp { link, upto } => self.caught_up(shared, wall_ms, link, upto),
@@ -289,7 +294,7 @@ impl Core {
     fn caught_up(&mut self, shared: &Shared, wall_ms: i64, link: LinkId, upto: Zxid) {
         let covered = match &self.duty {
             Duty::Leading(leading) => leading.window.reaches_back_to(upto),
-            _ => true,
+            _ => self.recent.as_ref().is_none_or(|recent| recent.reaches_back_to(upto)),
         };
         let Some(ensemble) = &self.ensemble else { return };
         let Some(to) = ensemble.links.get(&link) else { return };
@@ -318,6 +323,7 @@ impl Core {
         for effect in effects {
             self.perform(shared, wall_ms, effect);
         }
+        self.look_at_election(shared, wall_ms);
     }
 
     /// What this server is in its ensemble; none for a server alone.
@@ -329,6 +335,7 @@ impl Core {
     pub fn mode(&self, now_ms: i64) -> Option<Mode> {
         let ensemble = self.ensemble.as_ref()?;
         match (&self.duty, ensemble.zab.role()) {
+            (Duty::ReadOnly, _) => Some(Mode::ReadOnly),
             (Duty::Leading(leading), _) => {
                 let links = ensemble.zab.links();
                 let synced = |member| {
@@ -344,7 +351,11 @@ impl Core {
                 })))
             }
             (Duty::Learning(_), Role::Following { leader, member, .. }) => Some(match member {
-                Member::Participant => Mode::Follower { leader },
+                Member::Participant => {
+                    let serves = ensemble.zab.settings().observer_masters;
+                    let synced = || ensemble.zab.observers().filter(|link| link.synced).count();
+                    Mode::Follower { leader, observers: serves.then(synced) }
+                }
                 Member::Observer => Mode::Observer { leader },
             }),
             _ => None,
@@ -375,6 +386,7 @@ impl Core {
                 info!(%to, "what this server has above is cut off: the leader does not have it");
                 let now_us = shared.clock.now_us();
                 self.outgoing.change(LogChange::Truncate(to), to, now_us);
+                self.forget_recent(to);
             }
             Effect::InstallSnapshot { link } => {
                 if let Some(ensemble) = &mut self.ensemble
@@ -410,11 +422,22 @@ impl Core {
                 self.send(link, |out| put_commits(out, after, upto, cumulative));
             }
             Effect::SendInforms { link, after, upto } => {
-                if let (Duty::Leading(leading), Some(ensemble)) = (&self.duty, &mut self.ensemble) {
-                    ensemble.send(link, |out| leading.window.put_informs(after, upto, out));
+                let window = match (&self.duty, &mut self.recent) {
+                    (Duty::Leading(leading), _) => &leading.window,
+                    (_, Some(recent)) => {
+                        recent.close_chunk();
+                        recent
+                    }
+                    _ => return,
+                };
+                if let Some(ensemble) = &mut self.ensemble {
+                    ensemble.send(link, |out| window.put_informs(after, upto, out));
                 }
             }
             Effect::AnswerPing { link, round } => self.answer_ping(link, round),
+            Effect::SessionsHeard { sessions, .. } if !matches!(self.duty, Duty::Leading(_)) => {
+                self.observer_heard(HeardSessions::new(sessions));
+            }
             Effect::SessionsHeard { sessions, .. } => {
                 let now_ms = shared.clock.now_ms();
                 for (session, _) in HeardSessions::new(sessions) {
@@ -439,14 +462,14 @@ impl Core {
             }
             Record::Transaction { zxid, txn } => {
                 building.log.push(zxid, |out| out.extend_from_slice(txn));
+                if let Some(recent) = &mut self.recent {
+                    recent.push(zxid, txn);
+                }
                 if matches!(self.duty, Duty::Learning(_)) {
                     let record = TxnRecord::from_bytes(txn).expect("checked when it came");
                     let entry = self.forwarded.claim(&record.header);
-                    building.entries.push(entry.unwrap_or(Entry {
-                        waits: Waits::Nobody,
-                        op: record.header.kind,
-                        xid: Xid(record.header.cxid),
-                        arrival: Arrival::at(0),
+                    building.entries.push(entry.unwrap_or_else(|| {
+                        Entry::of_nobody(record.header.kind, Xid(record.header.cxid))
                     }));
                 }
                 Some(zxid)
@@ -457,6 +480,10 @@ impl Core {
     }
 
     fn become_(&mut self, shared: &Shared, wall_ms: i64, role: Role) {
+        self.end_read_only(shared);
+        if matches!(role, Role::Looking { .. }) {
+            self.begin_recent();
+        }
         match role {
             Role::Looking { planned: true } => {
                 self.apply_committed(shared);
@@ -466,6 +493,7 @@ impl Core {
             Role::Looking { planned: false } => self.leave(shared),
             Role::Leading { epoch } => {
                 info!(epoch, "leading");
+                self.recent = None;
                 self.begin_leading(shared, wall_ms, epoch);
             }
             Role::Draining => {
@@ -499,11 +527,13 @@ impl Core {
                 conn.outbox.end(End::Now);
             }
         }
+        self.local.upgrading.clear();
         let proved = std::mem::take(&mut self.proved_syncs).len();
         let mut lost = proved + std::mem::take(&mut self.pending_syncs).len();
         for (_, pending) in self.forwarded.take() {
             match pending {
                 Pending::Write { .. } => lost += 1,
+                Pending::Upgrade { .. } => {}
                 Pending::Open { conn, timeout_ms, read_only, .. } => {
                     // It has no session yet, so nothing is lost if it gets one later.
                     let last_zxid_seen = Zxid::ZERO;
@@ -532,8 +562,27 @@ impl Core {
         }
     }
 
+    /// From now on what is appended is kept for observers, if this server may have some.
+    pub(super) fn begin_recent(&mut self) {
+        let serves = self.ensemble.as_ref().is_some_and(|ensemble| {
+            let settings = ensemble.zab.settings();
+            settings.observer_masters && settings.member() == Member::Participant
+        });
+        self.recent = serves.then(|| Window::new(self.outgoing.last_zxid()));
+    }
+
+    /// What observers may be sent begins anew behind `last`.
+    fn forget_recent(&mut self, last: Zxid) {
+        if let Some(recent) = &mut self.recent {
+            *recent = Window::new(last);
+        }
+    }
+
     /// What is due whenever something was applied.
     pub(super) fn after_apply(&mut self, shared: &Shared) {
+        if let Some(recent) = &mut self.recent {
+            recent.prune(self.applied, KEPT_FOR_OBSERVERS_BYTES);
+        }
         if let Duty::Leading(leading) = &mut self.duty {
             leading.prune(self.applied);
         }

@@ -6,6 +6,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use quorate_protocol::{OpCode, SessionId, Xid};
 
+use super::local::owns_nothing;
 use crate::{
     net::Conn,
     request::Request,
@@ -22,12 +23,16 @@ pub(super) enum Pending {
     Write { conn: Arc<Conn>, request: Request, arrival: Arrival },
     /// A new session.
     Open { conn: Arc<Conn>, request: Request, timeout_ms: i32, read_only: Option<bool> },
+    /// A local session that is to be known to all servers.
+    Upgrade { request: Request, timeout_ms: i32 },
 }
 
 impl Pending {
     pub(super) fn request(&self) -> &Request {
         match self {
-            Self::Write { request, .. } | Self::Open { request, .. } => request,
+            Self::Write { request, .. }
+            | Self::Open { request, .. }
+            | Self::Upgrade { request, .. } => request,
         }
     }
 
@@ -42,15 +47,21 @@ impl Pending {
 
     fn into_entry(self) -> Entry {
         match self {
-            Self::Write { conn, request, arrival } => {
-                Entry { waits: Waits::Reply(conn), op: request.op, xid: request.xid, arrival }
-            }
+            Self::Write { conn, request, arrival } => Entry {
+                owns_nothing: owns_nothing(&request),
+                waits: Waits::Reply(conn),
+                op: request.op,
+                xid: request.xid,
+                arrival,
+            },
             Self::Open { conn, request, timeout_ms, read_only } => Entry {
                 waits: Waits::Session { conn, timeout_ms, read_only },
                 op: request.op,
                 xid: request.xid,
                 arrival: Arrival::at(0),
+                owns_nothing: false,
             },
+            Self::Upgrade { request, .. } => Entry::of_nobody(request.op, request.xid),
         }
     }
 }

@@ -5,10 +5,14 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use quorate_protocol::{Encode, Id, OpCode, SessionId, Zxid};
+use quorate_protocol::{Decoder, Encode, Id, OpCode, SessionId, Zxid};
 use tracing::debug;
 
-use super::{ClientSync, Core, Duty, forwarded::Pending, window::Window};
+use super::{
+    ClientSync, Core, Duty,
+    forwarded::Pending,
+    window::{KEPT_BYTES, Window},
+};
 use crate::{
     admin::LeaderNumbers,
     net::End,
@@ -89,9 +93,21 @@ impl Leading {
         self.draining = true;
     }
 
-    /// Whether a session's writes may come from a client of this server.
-    pub(super) fn is_here(&mut self, session: SessionId) -> bool {
-        *self.owners.entry(session).or_insert(Owner::Here) == Owner::Here
+    /// Whether a session's writes may come from a client of this server. A local session, which
+    /// the tracker does not know, is at one server only.
+    pub(super) fn is_here(&mut self, session: SessionId, tracker: &Tracker) -> bool {
+        self.is_at(session, Owner::Here, tracker)
+    }
+
+    fn is_at(&mut self, session: SessionId, owner: Owner, tracker: &Tracker) -> bool {
+        match self.owners.get(&session) {
+            Some(known) => *known == owner,
+            None if tracker.state(session).is_none() => true,
+            None => {
+                self.owners.insert(session, owner);
+                true
+            }
+        }
     }
 
     /// A client of this server has the session.
@@ -113,7 +129,7 @@ impl Leading {
 
     /// Lets proposals go that nobody needs any more.
     pub(super) fn prune(&mut self, applied: Zxid) {
-        self.window.prune(applied, self.streams > 0);
+        self.window.prune(applied, if self.streams > 0 { KEPT_BYTES } else { 0 });
     }
 
     /// Syncs of clients of this server that were not answered.
@@ -140,7 +156,9 @@ impl Core {
         packet: &Packet<'_>,
         bytes: &Bytes,
     ) {
-        let Duty::Leading(leading) = &mut self.duty else { return };
+        let Duty::Leading(leading) = &mut self.duty else {
+            return self.relay(link, packet);
+        };
         if leading.draining {
             // The learner asks the next leader once more.
             return;
@@ -160,6 +178,7 @@ impl Core {
                     op: *op,
                     body: bytes.slice_ref(body),
                     auth,
+                    is_local: false,
                 };
                 self.learner_request(shared, wall_ms, link, &request);
             }
@@ -182,7 +201,10 @@ impl Core {
         let owner = Owner::Learner(link);
         if opens {
             leading.owners.insert(request.session, owner);
-        } else if *leading.owners.entry(request.session).or_insert(owner) != owner {
+            // An upgraded session is used before its transaction is applied.
+            let timeout_ms = Decoder::new(&request.body).int().expect("four bytes");
+            self.sessions.open(request.session, timeout_ms, shared.clock.now_ms());
+        } else if !leading.is_at(request.session, owner, &self.sessions) {
             self.prepare_moved(shared, wall_ms, request, Waits::Nobody, arrival);
             return;
         }
@@ -301,6 +323,9 @@ impl Core {
                 let waits = Waits::Session { conn, timeout_ms, read_only };
                 let arrival = Arrival::at(shared.clock.now_us());
                 self.prepare(shared, tree, wall_ms, &request, waits, arrival);
+            }
+            Pending::Upgrade { request, timeout_ms } => {
+                self.propose_upgrade(shared, tree, wall_ms, &request, timeout_ms);
             }
         }
     }

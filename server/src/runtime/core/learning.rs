@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::BytesMut;
-use quorate_protocol::{Encode, SessionId};
+use quorate_protocol::{Encode, OpCode, SessionId};
+use tracing::debug;
 
 use super::{
     ClientSync, Core, Duty, clients::refuse_session, ensemble::Ensemble, forwarded::Pending,
 };
 use crate::{
-    peer::packet::{self, Packet},
+    net::End,
+    peer::packet::{self, HeardSessions, Packet},
     request::Request,
     runtime::{
         Behind, Input,
@@ -25,11 +27,28 @@ pub(super) struct Learning {
     pub(super) link: LinkId,
     member: Member,
     /// Syncs that the leader was asked for; it answers them in order.
-    syncs_asked: VecDeque<ClientSync>,
+    syncs_asked: VecDeque<Asked<ClientSync>>,
     /// Clients that came with their sessions, until the leader says whether those are valid.
-    revalidating: BTreeMap<SessionId, VecDeque<Reopening>>,
+    revalidating: BTreeMap<SessionId, VecDeque<Asked<Reopening>>>,
     /// Sessions heard of since the leader was told last, with their timeouts.
     touched: BTreeMap<SessionId, i32>,
+}
+
+/// What the leader was asked for.
+pub(super) enum Asked<T> {
+    /// By a client of this server.
+    Here(T),
+    /// By an observer that learns from this server.
+    Observer(LinkId),
+}
+
+impl<T> Asked<T> {
+    fn here(self) -> Option<T> {
+        match self {
+            Self::Here(asked) => Some(asked),
+            Self::Observer(_) => None,
+        }
+    }
 }
 
 impl Learning {
@@ -51,9 +70,15 @@ impl Learning {
     }
 
     /// Notes which sessions were heard of, for the leader.
-    pub(super) fn touched(&mut self, sessions: &[(SessionId, i64)], tree: &Tree) {
+    pub(super) fn touched(
+        &mut self,
+        sessions: &[(SessionId, i64)],
+        tree: &Tree,
+        upgrading: &BTreeMap<SessionId, i32>,
+    ) {
         for (session, _) in sessions {
-            if let Some(&timeout_ms) = tree.sessions().get(session) {
+            let known = tree.sessions().get(session).or_else(|| upgrading.get(session));
+            if let Some(&timeout_ms) = known {
                 self.touched.insert(*session, timeout_ms);
             }
         }
@@ -64,14 +89,15 @@ impl Learning {
         if let Behind::Read(request) = &sync.waiting.item {
             ensemble.send(self.link, |out| put_request(out, request));
         }
-        self.syncs_asked.push_back(sync);
+        self.syncs_asked.push_back(Asked::Here(sync));
     }
 
     /// Takes what is not answered, in order: syncs, and clients with their sessions.
     pub(super) fn take_unanswered(&mut self) -> (Vec<ClientSync>, Vec<Reopening>) {
-        let syncs = std::mem::take(&mut self.syncs_asked).into();
-        let revalidating = std::mem::take(&mut self.revalidating);
-        (syncs, revalidating.into_values().flatten().collect())
+        let syncs = std::mem::take(&mut self.syncs_asked);
+        let revalidating = std::mem::take(&mut self.revalidating).into_values().flatten();
+        let syncs = syncs.into_iter().filter_map(Asked::here).collect();
+        (syncs, revalidating.filter_map(Asked::here).collect())
     }
 }
 
@@ -102,7 +128,7 @@ impl Core {
         let session = reopening.session;
         let timeout_ms = reopening.opening.timeout_ms;
         let link = learning.link;
-        learning.revalidating.entry(session).or_default().push_back(reopening);
+        learning.revalidating.entry(session).or_default().push_back(Asked::Here(reopening));
         shared.stats.revalidate_count.add(1);
         self.send(link, |out| Packet::Revalidate { session, timeout_ms }.encode(out));
     }
@@ -112,9 +138,16 @@ impl Core {
         let Duty::Learning(learning) = &mut self.duty else { return };
         match packet {
             Packet::Synced => {
-                if let Some(sync) = learning.syncs_asked.pop_front() {
-                    self.proved_syncs.push_back((self.committed, sync));
-                    self.answer_syncs(shared);
+                match learning.syncs_asked.pop_front() {
+                    Some(Asked::Here(sync)) => {
+                        self.proved_syncs.push_back((self.committed, sync));
+                        self.answer_syncs(shared);
+                    }
+                    // It has been sent everything committed before.
+                    Some(Asked::Observer(link)) => {
+                        self.send(link, |out| Packet::Synced.encode(out));
+                    }
+                    None => {}
                 }
             }
             Packet::Revalidated { session, valid } => {
@@ -127,15 +160,50 @@ impl Core {
     fn revalidated(&mut self, shared: &Shared, session: SessionId, valid: bool) {
         let Duty::Learning(learning) = &mut self.duty else { return };
         let Some(waiting) = learning.revalidating.get_mut(&session) else { return };
-        let Some(Reopening { opening, .. }) = waiting.pop_front() else { return };
+        let asked = waiting.pop_front();
         if waiting.is_empty() {
             learning.revalidating.remove(&session);
         }
+        let opening = match asked {
+            Some(Asked::Here(Reopening { opening, .. })) => opening,
+            Some(Asked::Observer(link)) => {
+                if valid && let Some(conn) = shared.conns.of_session(session) {
+                    // Its client is at that observer now.
+                    conn.outbox.end(End::Now);
+                }
+                return self.send(link, |out| Packet::Revalidated { session, valid }.encode(out));
+            }
+            None => return,
+        };
         let Opening { conn, timeout_ms, read_only, .. } = opening;
         if valid {
             self.attach(shared, &conn, session, timeout_ms, read_only);
         } else {
-            refuse_session(&conn, read_only);
+            refuse_session(&conn, read_only.map(|_| false));
+        }
+    }
+
+    /// An observer asks for what only the leader can do; what it answers goes back.
+    pub(super) fn relay(&mut self, from: LinkId, packet: &Packet<'_>) {
+        let Duty::Learning(learning) = &mut self.duty else { return };
+        match *packet {
+            Packet::Request { op: OpCode::Sync, .. } => {
+                learning.syncs_asked.push_back(Asked::Observer(from));
+            }
+            Packet::Request { .. } => {}
+            Packet::Revalidate { session, .. } => {
+                learning.revalidating.entry(session).or_default().push_back(Asked::Observer(from));
+            }
+            _ => return debug!(?from, "an observer sent what only leaders send"),
+        }
+        let link = learning.link;
+        self.send(link, |out| packet.encode(out));
+    }
+
+    /// An observer has heard of sessions.
+    pub(super) fn observer_heard(&mut self, sessions: HeardSessions<'_>) {
+        if let Duty::Learning(learning) = &mut self.duty {
+            learning.touched.extend(sessions);
         }
     }
 
@@ -198,7 +266,7 @@ impl Core {
                 self.early.extend(reopenings.into_iter().map(Input::Reopen));
             }
             Duty::Leading(leading) => self.pending_syncs.extend(leading.take_syncs()),
-            Duty::Alone | Duty::Looking { .. } => {}
+            Duty::Alone | Duty::Looking { .. } | Duty::ReadOnly => {}
         }
     }
 }

@@ -16,6 +16,8 @@
 //! | `apply` | from the log to the tree, and the answers |
 //! | `ensemble` | what `zab` is told and what it wants done |
 //! | `leading`, `window` | a leader's learners, their requests and proposals |
+//! | `local` | sessions of this server alone |
+//! | `read_only` | reads without a quorum |
 //! | `learning`, `forwarded` | a learner's leader, and what it was asked to do |
 
 mod apply;
@@ -24,8 +26,10 @@ mod ensemble;
 mod forwarded;
 mod leading;
 mod learning;
+mod local;
 mod outgoing;
 mod proposing;
+mod read_only;
 mod window;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -37,8 +41,8 @@ use tracing::warn;
 pub use self::ensemble::Event;
 pub(super) use self::ensemble::Membership;
 use self::{
-    ensemble::Ensemble, forwarded::Forwarded, leading::Leading, learning::Learning,
-    outgoing::Outgoing,
+    ensemble::Ensemble, forwarded::Forwarded, leading::Leading, learning::Learning, local::Local,
+    outgoing::Outgoing, window::Window,
 };
 use super::{
     batch::LoggedBatch,
@@ -63,6 +67,7 @@ pub struct Core {
     preparer: Preparer,
     order: Order<Waiting>,
     sessions: Tracker,
+    local: Local,
     session_ids: SessionIds,
     pub(super) outgoing: Outgoing,
     /// Durable batches that are not applied as a whole.
@@ -74,9 +79,13 @@ pub struct Core {
     /// What the tree holds.
     applied: Zxid,
     duty: Duty,
+    /// Since when an election is under way; followed where there is a read-only mode.
+    electing_since_ms: Option<i64>,
     ensemble: Option<Ensemble>,
     /// What clients asked for that another server has to do.
     forwarded: Forwarded,
+    /// What was appended lately, for observers that learn from this server while it follows.
+    recent: Option<Window>,
     /// Syncs that wait for the next leader.
     pending_syncs: Vec<ClientSync>,
     /// Syncs that a leader has answered, and up to where everything must be applied first; also
@@ -105,6 +114,8 @@ enum Duty {
         /// A leader is about to come, and nothing of what clients asked for is lost.
         planned: bool,
     },
+    /// Reads, for there has been no leader for a while.
+    ReadOnly,
     /// It leads.
     Leading(Leading),
     /// It follows or observes a leader.
@@ -131,6 +142,8 @@ pub(super) struct Beginning {
     pub(super) preparer: Preparer,
     /// The sessions there are.
     pub(super) sessions: Tracker,
+    /// Milliseconds of a tick.
+    pub(super) tick_ms: i64,
     /// Names for new ones.
     pub(super) session_ids: SessionIds,
     /// What the tree holds.
@@ -142,16 +155,17 @@ pub(super) struct Beginning {
 impl Core {
     /// A core that continues there; alone, or as a member of an ensemble.
     pub(super) fn new(beginning: Beginning, membership: Option<Membership>) -> Self {
-        let Beginning { preparer, sessions, session_ids, applied, durable } = beginning;
+        let Beginning { preparer, sessions, tick_ms, session_ids, applied, durable } = beginning;
         let ensemble = membership.map(Ensemble::new);
         let duty = match ensemble {
             None => Duty::Alone,
             Some(_) => Duty::Looking { planned: false },
         };
-        Self {
+        let mut core = Self {
             preparer,
             order: Order::default(),
             sessions,
+            local: Local::new(tick_ms),
             session_ids,
             outgoing: Outgoing::new(durable),
             unapplied: VecDeque::new(),
@@ -159,8 +173,10 @@ impl Core {
             durable,
             applied,
             duty,
+            electing_since_ms: None,
             ensemble,
             forwarded: Forwarded::default(),
+            recent: None,
             pending_syncs: Vec::new(),
             proved_syncs: VecDeque::new(),
             early: Vec::new(),
@@ -169,7 +185,9 @@ impl Core {
             done: 0,
             digest_differs: false,
             next_quota_warning_ms: 0,
-        }
+        };
+        core.begin_recent();
+        core
     }
 
     /// The sessions and when they expire; those of others than a leader are not followed.
@@ -246,6 +264,7 @@ impl Core {
             Duty::Alone => SharedDuty::Alone,
             Duty::Looking { planned: true } => SharedDuty::Waiting,
             Duty::Looking { planned: false } => SharedDuty::Looking,
+            Duty::ReadOnly => SharedDuty::ReadOnly,
             Duty::Leading(_) => SharedDuty::Leading,
             Duty::Learning(learning) => learning.shown(),
         });
@@ -256,9 +275,14 @@ impl Core {
         self.ensemble.is_some()
     }
 
-    /// Whether a session may be used by clients of this server at all: there is a leader.
+    /// Whether a session may be used by clients of this server at all.
     fn is_serving(&self) -> bool {
-        matches!(self.duty, Duty::Alone | Duty::Leading(_) | Duty::Learning(_))
+        !matches!(self.duty, Duty::Looking { .. })
+    }
+
+    /// Whether what clients ask for comes to nothing.
+    fn is_without_leader(&self) -> bool {
+        matches!(self.duty, Duty::Looking { planned: false })
     }
 
     /// Forgets a request whose client is gone or goes.

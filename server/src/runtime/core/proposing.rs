@@ -118,12 +118,18 @@ impl Core {
                 {
                     self.order.push_write(conn.id);
                 }
-                building.entries.push(Entry { waits, op: request.op, xid: request.xid, arrival });
+                building.entries.push(Entry {
+                    waits,
+                    op: request.op,
+                    xid: request.xid,
+                    arrival,
+                    owns_nothing: false,
+                });
                 self.outgoing.added(Some(self.preparer.last_zxid()));
                 None
             }
             (Err(code), Waits::Reply(conn)) => {
-                let item = Behind::Refusal { op: request.op, xid: request.xid, code };
+                let item = Behind::Empty { op: request.op, xid: request.xid, code };
                 Some(Waiting { conn, item, arrival })
             }
             (Err(_), _) => None,

@@ -10,8 +10,12 @@ use crate::{
     zab::Message,
 };
 
-/// Bytes of applied proposals that are kept while a learner catches up.
-const KEPT_BYTES: usize = 16 << 20;
+/// Bytes of applied proposals that a leader keeps while a learner catches up.
+pub(super) const KEPT_BYTES: usize = 16 << 20;
+/// Bytes of applied proposals that a follower keeps for observers.
+///
+/// Compat: `zookeeper.observerMaster.sizeLimit`.
+pub(super) const KEPT_FOR_OBSERVERS_BYTES: usize = 32 << 20;
 
 /// Proposals in order, encoded once for everybody.
 #[derive(Debug, Default)]
@@ -88,7 +92,8 @@ impl Window {
 
     /// Appends the transactions behind `after` up to `upto` as an observer gets them.
     pub(super) fn put_informs(&self, after: Zxid, upto: Zxid, out: &mut BytesMut) {
-        let chunks = self.chunks.iter().filter(|chunk| chunk.last > after && chunk.after < upto);
+        let first = self.chunks.partition_point(|chunk| chunk.last <= after);
+        let chunks = self.chunks.range(first..).take_while(|chunk| chunk.after < upto);
         for (zxid, txn) in chunks.flat_map(|chunk| proposals(&chunk.packets)) {
             if zxid > after && zxid <= upto {
                 packet::put_inform(out, zxid, txn);
@@ -96,11 +101,11 @@ impl Window {
         }
     }
 
-    /// Lets go what is applied; with `keep` only as far as there is too much of it.
-    pub(super) fn prune(&mut self, applied: Zxid, keep: bool) {
+    /// Lets go what is applied, but for the last `kept` bytes.
+    pub(super) fn prune(&mut self, applied: Zxid, kept: usize) {
         while let Some(chunk) = self.chunks.front()
             && chunk.last <= applied
-            && !(keep && self.bytes <= KEPT_BYTES)
+            && self.bytes > kept
         {
             self.bytes -= chunk.packets.len();
             self.chunks.pop_front();

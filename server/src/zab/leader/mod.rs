@@ -17,7 +17,7 @@ mod discovery;
 mod hand_over;
 mod link;
 mod liveness;
-mod plan;
+pub(super) mod plan;
 mod rounds;
 mod synchronization;
 

@@ -11,7 +11,7 @@ use crate::{storage::log::Epochs, zab::effect::SyncPlan};
 ///
 /// `is_native` tells that the learner judges itself whether it has what it is cut to, and comes
 /// again if not; ZooKeeper's learners cut behind whatever is near it.
-pub(super) fn plan(epochs: &Epochs, limit: Zxid, last: Zxid, is_native: bool) -> SyncPlan {
+pub(in crate::zab) fn plan(epochs: &Epochs, limit: Zxid, last: Zxid, is_native: bool) -> SyncPlan {
     if last < epochs.floor() {
         // Also what a learner says that needs a snapshot (-1).
         return SyncPlan::Snap;

@@ -3,10 +3,11 @@
 //!
 //! `world` runs it; `disk` is the log; `oracle` knows what must hold. The tests: `scenarios` are
 //! directed, one for each known bug that can be expressed here; `random` draws schedules from
-//! seeds. Two concern one server alone, told by hand what happens: `rules`, and `sequence`, the
+//! seeds. Three concern one server alone, told by hand what happens: `rules`, `masters`, and `sequence`, the
 //! order of messages with ZooKeeper's servers at the other end.
 
 mod disk;
+mod masters;
 mod network;
 mod oracle;
 mod perform;

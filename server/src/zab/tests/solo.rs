@@ -44,6 +44,7 @@ impl Solo {
             init_limit: 10,
             sync_limit: 5,
             roll_over: 1000,
+            observer_masters: false,
         };
         let zab = Zab::new(settings, History::new(epoch, epoch, epochs, committed));
         Self {

@@ -140,6 +140,7 @@ impl World {
                 init_limit: 10,
                 sync_limit: 5,
                 roll_over: Settings::ROLL_OVER,
+                observer_masters: false,
             };
             Server::new(*id, settings)
         });

@@ -37,6 +37,8 @@ pub struct Manners {
     pub ends: f64,
     /// to be silent for longer than its session lives.
     pub vanishes: f64,
+    /// Whether it is content with a server that is read-only.
+    pub reads_on: bool,
 }
 
 /// What a client wants done.
@@ -218,7 +220,9 @@ impl Client {
         match arrival {
             Arrival::Connected { stream, .. } if of(&self.link) == Some(stream) => {
                 self.link = Link::Attaching { stream, since: scene.now };
-                let bytes = wire::connect_frame(&self.session, self.seen.0).to_vec();
+                let mut bytes = wire::connect_frame(&self.session, self.seen.0).to_vec();
+                // The flag is the last field.
+                *bytes.last_mut().expect("a frame is not empty") = self.manners.reads_on.into();
                 scene.acts.push(Act::Send { stream, bytes });
             }
             Arrival::Closed { stream, .. } if of(&self.link) == Some(stream) => {
@@ -342,10 +346,18 @@ impl Client {
 
     fn attach(&mut self, scene: &mut Scene<'_>, stream: StreamId, payload: &[u8]) {
         let now = scene.now;
-        let answer = connect_response(payload).expect("a server answers with a connect response");
+        let Some((answer, read_only)) = connect_response(payload) else {
+            assert!(self.manners.reads_on, "a server answers with a connect response");
+            scene.coverage.count("read-only server has no new session");
+            self.leave(scene, Some(stream));
+            return;
+        };
         let is_resumed = self.session.id != SessionId::NONE;
         if !answer.is_accepted() {
             scene.coverage.count("session refused");
+            if scene.history.has_local_sessions {
+                scene.coverage.count("session refused where there are local ones");
+            }
             scene.history.refused(self.session.id, now);
             self.forget_session();
             self.leave(scene, Some(stream));
@@ -354,6 +366,10 @@ impl Client {
         scene.coverage.count(if is_resumed { "session resumed" } else { "session begun" });
         self.session = answer;
         let attached = scene.history.attached(self.id, self.session.id, now);
+        if read_only {
+            scene.coverage.count("session at a read-only server");
+            scene.history.only_reads(attached);
+        }
         self.link = Link::Up { stream, attached };
         self.next_work = self.next_work.min(now + self.random.duration(self.manners.pause));
         if !is_resumed {
@@ -457,13 +473,14 @@ impl Client {
     }
 }
 
-fn connect_response(payload: &[u8]) -> Option<Session> {
+fn connect_response(payload: &[u8]) -> Option<(Session, bool)> {
     let mut input = Decoder::new(payload);
     input.int().ok()?; // the protocol's version, always 0
     let timeout_ms = input.int().ok()?;
     let id = SessionId(input.long().ok()?);
     let passwd = input.buffer().ok()??.to_vec();
-    Some(Session { id, passwd, timeout_ms })
+    let read_only = input.boolean().ok()?;
+    Some((Session { id, passwd, timeout_ms }, read_only))
 }
 
 fn frame(payload: &[u8]) -> Option<Frame> {

@@ -37,6 +37,7 @@ pub(super) fn of(common: &Settings, plan: &Plan, server: usize) -> Settings {
     storage.segment_bytes = plan.segment_bytes;
     storage.checkpoint_transactions = plan.checkpoint_every;
     storage.retained_segments = 0;
+    settings.sessions.local = plan.local_sessions;
     settings
 }
 
@@ -57,6 +58,9 @@ fn ensemble(plan: &Plan, server: usize, tick: Duration) -> EnsembleSettings {
         listen_on_all: false,
         tcp_keep_alive: false,
         multi_address: false,
+        observer_master_port: None,
+        // Sooner than in a real server, so that it occurs.
+        read_only_after: plan.read_only.then_some(tick * 3),
     }
 }
 

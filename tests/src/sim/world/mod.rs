@@ -110,7 +110,7 @@ impl World {
             machines: machines.collect(),
             alarms: vec![Micros::MAX; clients.len()],
             clients,
-            history: History::default(),
+            history: History::new(plan.local_sessions.is_some()),
             online: Online::default(),
             checker: Checker::new(servers, plan.participants),
             coverage: Coverage::default(),

@@ -81,10 +81,14 @@ fn sorted(mut body: Body) -> Body {
     body
 }
 
-/// An unknown session is one that has ended.
+/// An unknown session is one that has ended, and the leader says so of local ones of others.
 fn normal(error: i32) -> i32 {
-    let is_unknown = error == ErrorCode::UnknownSession.wire();
-    if is_unknown { ErrorCode::SessionExpired.wire() } else { error }
+    let codes = [ErrorCode::UnknownSession, ErrorCode::EphemeralOnLocalSession];
+    if codes.iter().any(|code| code.wire() == error) {
+        ErrorCode::SessionExpired.wire()
+    } else {
+        error
+    }
 }
 
 /// The answered reads by the state they are of.
@@ -97,6 +101,9 @@ impl Reads {
     pub(super) fn of(history: &History) -> Self {
         let read = |(index, call): (usize, &Call)| {
             let (_, reply) = call.answer.as_ref().filter(|_| !call.is_write())?;
+            if reply.error == ErrorCode::NotReadOnly.wire() {
+                return None;
+            }
             Some((Zxid(reply.zxid), index))
         };
         let mut by_zxid: Vec<_> = history.calls.iter().enumerate().filter_map(read).collect();

@@ -9,6 +9,7 @@ mod acknowledged;
 mod ephemerals;
 mod linearizability;
 mod monotonic_read;
+mod read_only;
 mod real_time;
 mod replay;
 #[cfg(test)]
@@ -44,7 +45,10 @@ impl Online {
     ) -> Result<(), Broken> {
         monotonic_read::check(&mut self.seen, session, zxid)?;
         let call = call.map(|call| &history.calls[call]);
-        real_time::check(&mut self.synced, session, call, zxid, error)
+        let may_be_unlogged = call.is_some_and(|call| {
+            may_be_unlogged(error) || history.has_local_sessions && call.ends_session()
+        });
+        real_time::check(&mut self.synced, session, call, zxid, error, may_be_unlogged)
     }
 }
 
@@ -56,6 +60,7 @@ fn may_be_unlogged(error: i32) -> bool {
         ErrorCode::UnknownSession,
         ErrorCode::SessionMoved,
         ErrorCode::ThrottledOp,
+        ErrorCode::NotReadOnly,
     ];
     codes.iter().any(|code| code.wire() == error)
 }

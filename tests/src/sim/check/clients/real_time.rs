@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 
 use quorate_protocol::{OpCode, SessionId, Zxid};
 
-use super::may_be_unlogged;
 use crate::{
     Op,
     sim::{check::Broken, history::Call},
@@ -17,11 +16,13 @@ pub(super) fn check(
     call: Option<&Call>,
     zxid: Zxid,
     error: i32,
+    may_be_unlogged: bool,
 ) -> Result<(), Broken> {
     let synced = synced.entry(session).or_default();
     if let Some(call) = call {
-        // A refusal without a transaction shows the state it was decided on.
-        let has_own = call.is_write() && !may_be_unlogged(error);
+        // A refusal without a transaction, and the end of a local session, show the state they were
+        // decided on.
+        let has_own = call.is_write() && !may_be_unlogged;
         if has_own && zxid <= call.answered_before {
             return Err(Broken::new(
                 "RealTime",
@@ -31,7 +32,7 @@ pub(super) fn check(
                 ),
             ));
         }
-        if matches!(call.op, Op::Path(OpCode::Sync, _)) {
+        if matches!(call.op, Op::Path(OpCode::Sync, _)) && error == 0 {
             *synced = (*synced).max(call.answered_before);
         }
     }

@@ -1,11 +1,14 @@
 //! Goes through everything that was delivered, in its order.
 
-use std::{collections::BTreeMap, iter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use quorate_protocol::{Decode, ErrorCode, OpCode, SessionId, Zxid};
 use quorate_server::txn::{Txn, TxnRecord};
 
-use super::{acknowledged, ephemerals, linearizability, watch_order};
+use super::{acknowledged, ephemerals, linearizability, read_only, watch_order};
 use crate::{
     Op,
     sim::{
@@ -35,6 +38,8 @@ pub(super) struct Replayed {
     pub(super) missed: BTreeMap<usize, Vec<(i32, String)>>,
     /// Which transaction ended each session.
     pub(super) ended: BTreeMap<SessionId, Zxid>,
+    /// Sessions that were opened by a transaction.
+    pub(super) opened: BTreeSet<SessionId>,
 }
 
 /// Checks a whole history against what was delivered; returns the state it ends in.
@@ -50,6 +55,7 @@ pub fn check(history: &History, delivered: &[Delivered]) -> Result<Model, Broken
         reads.compare(history, &model, one.zxid, &mut replayed)?;
     }
     reads.none_left(history)?;
+    read_only::check(history)?;
     acknowledged::check(history, &replayed)?;
     watch_order::check(history, &replayed)?;
     Ok(model)
@@ -66,6 +72,12 @@ fn step(
     let mut changes = Vec::new();
     match &record.txn {
         Txn::CreateSession { .. } => {
+            if !replayed.opened.insert(session) {
+                return Err(Broken::new(
+                    "SessionOnce",
+                    format!("{zxid} opens session {session} once more"),
+                ));
+            }
             model.open_session(session);
             return Ok(changes);
         }
@@ -75,10 +87,14 @@ fn step(
             model.close_session(session, zxid, &paths, &mut changes);
             replayed.ended.entry(session).or_insert(zxid);
             // The server may have ended it by itself.
-            if let Some(call) = history.call_of(session, header.cxid)
-                && history.calls[call].op == Op::Plain(OpCode::CloseSession)
-            {
+            let closed = history
+                .call_of(session, header.cxid)
+                .filter(|&call| history.calls[call].op == Op::Plain(OpCode::CloseSession));
+            if let Some(call) = closed {
                 replayed.applied.insert(call, zxid);
+            } else if !replayed.opened.contains(&session) {
+                let text = format!("{zxid} lets session {session} expire, which is local");
+                return Err(Broken::new("SessionOnce", text));
             }
             return Ok(changes);
         }
@@ -96,7 +112,9 @@ fn step(
             format!("{:?} was executed as {before} and as {zxid}", history.calls[call].op),
         ));
     }
-    let context = Context { session, zxid, time_ms: header.time_ms };
+    // One that has ended at its server, which did not tell anybody, may not write either.
+    let may_be_local = history.has_local_sessions && !is_expired(record);
+    let context = Context { session, zxid, time_ms: header.time_ms, may_be_local };
     let outcome = if is_moved(history, call, record) {
         Err(ErrorCode::SessionMoved)
     } else {
@@ -104,6 +122,16 @@ fn step(
     };
     linearizability::compare_write(&history.calls[call], record, &outcome)?;
     Ok(changes)
+}
+
+/// Whether a write was refused because its session has ended.
+fn is_expired(record: &TxnRecord<'_>) -> bool {
+    let code = match &record.txn {
+        Txn::Error { code } => Some(*code),
+        Txn::Multi(multi) => multi.error(),
+        _ => None,
+    };
+    code == Some(ErrorCode::SessionExpired.wire())
 }
 
 /// Whether a write was refused because the client has come to another server meanwhile, which can

@@ -1,6 +1,7 @@
 //! Histories that are right, and the same with one thing wrong.
 
-use quorate_protocol::{SessionId, Zxid};
+use quorate_protocol::{Decode, SessionId, Zxid};
+use quorate_server::txn::{Txn, TxnRecord};
 
 use super::{Delivered, Online, check};
 use crate::{
@@ -24,6 +25,7 @@ fn green(seed: u64) -> (History, Vec<Delivered>) {
     plan.machines.truncate(1);
     plan.safety = 2000 * MILLI;
     plan.menace = Menace::none();
+    (plan.local_sessions, plan.read_only) = (None, false);
     for client in &mut plan.clients {
         client.moves = 0.05;
         client.habits.watches = 4;
@@ -246,6 +248,58 @@ fn a_session_refused_without_an_end_is_found() {
         history.refused(session, 0);
         Some(())
     });
+}
+
+#[test]
+fn a_write_that_a_read_only_server_took_is_found() {
+    is_always_found(|history, _, random| {
+        let call = a_call(history, random, is_write)?;
+        let stream = history.calls[call].stream;
+        history.only_reads(stream);
+        Some(())
+    });
+}
+
+#[test]
+fn a_session_that_begins_twice_is_found() {
+    is_always_found(|_, delivered, random| {
+        let at = begin_of_a_session(delivered, random, |_| true)?;
+        delivered.insert(at + 1, delivered[at].clone());
+        Some(())
+    });
+}
+
+#[test]
+fn an_ephemeral_node_of_a_local_session_is_found() {
+    is_always_found(|history, delivered, random| {
+        history.has_local_sessions = true;
+        let owners: Vec<_> = history
+            .calls
+            .iter()
+            .filter(|call| {
+                let is_ephemeral = matches!(&call.op, Op::Create(_, node) if node.flags & 1 != 0);
+                is_ephemeral && call.answer.as_ref().is_some_and(|(_, reply)| reply.error == 0)
+            })
+            .map(|call| call.session)
+            .collect();
+        let at = begin_of_a_session(delivered, random, |session| owners.contains(&session))?;
+        delivered.remove(at);
+        Some(())
+    });
+}
+
+/// The place of a transaction that opens a session.
+fn begin_of_a_session(
+    delivered: &[Delivered],
+    random: &mut Random,
+    wanted: impl Fn(SessionId) -> bool,
+) -> Option<usize> {
+    let begins = |&at: &usize| {
+        let record = TxnRecord::from_bytes(&delivered[at].txn).unwrap();
+        matches!(record.txn, Txn::CreateSession { .. }) && wanted(record.header.client_id)
+    };
+    let places: Vec<_> = (0..delivered.len()).filter(begins).collect();
+    (!places.is_empty()).then(|| *random.pick(&places))
 }
 
 fn online(history: &History, online: &mut Online, call: usize, zxid: i64) -> Result<(), Broken> {

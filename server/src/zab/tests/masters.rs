@@ -1,0 +1,101 @@
+//! Observers that learn from followers.
+
+use super::solo::{Solo, z};
+use crate::zab::{Features, Input, LinkId, Member, Message, ServerId};
+
+/// A follower of server 3 in epoch 5, with what is committed up to (4,3), that serves observers.
+fn master() -> Solo {
+    let mut solo = Solo::new(&[z(4, 3)]);
+    solo.zab.settings.observer_masters = true;
+    solo.elect(3);
+    solo.tell(Input::Connected { leader: ServerId(3), link: LinkId(9) });
+    solo.hears(9, Message::LeaderInfo { epoch: 5, features: Features::ALL });
+    solo.hears(9, Message::Diff { last: z(4, 3) });
+    solo.hears(9, Message::NewLeader { epoch: 5, config: b"" });
+    let said = solo.hears(9, Message::UpToDate);
+    assert!(said.contains(&"following 3 in 5".to_owned()), "{said:?}");
+    solo
+}
+
+/// An observer comes by a link and gets all there is.
+fn observed(solo: &mut Solo, link: u64, features: Features) {
+    assert_eq!(
+        solo.joins(link, 77, Member::Observer, 5, features),
+        [format!("{link} LEADERINFO 5")]
+    );
+    let ack = Message::AckEpoch { current_epoch: None, last: z(4, 1) };
+    assert_eq!(solo.hears(link, ack), [format!("{link} DIFF behind 4:1 until 4:3")]);
+    assert_eq!(solo.caught_up(link, z(4, 3)), [format!("{link} NEWLEADER 5")]);
+    assert_eq!(solo.hears(link, Message::Ack { zxid: z(5, 0) }), [format!("{link} UPTODATE")]);
+    assert!(solo.hears(link, Message::Ack { zxid: z(5, 0) }).is_empty(), "said once more");
+}
+
+#[test]
+fn an_observer_gets_what_is_committed() {
+    for features in [Features::NONE, Features::ALL] {
+        let mut solo = master();
+        observed(&mut solo, 20, features);
+        let proposal = |zxid| Message::Proposal { zxid, txn: b"t" };
+        assert_eq!(solo.hears(9, proposal(z(5, 1))), ["log 5:1", "9 ACK 5:1"]);
+        let committed = solo.hears(9, Message::Commit { zxid: z(5, 1) });
+        assert_eq!(committed, ["commit 5:1", "20 INFORMs behind 4:3 up to 5:1"]);
+        // Another one is brought to the same place, and told of what comes from there on.
+        solo.joins(21, 78, Member::Observer, 0, features);
+        let ack = Message::AckEpoch { current_epoch: Some(0), last: z(0, 0) };
+        assert_eq!(solo.hears(21, ack), ["21 DIFF behind 0:0 until 5:1"]);
+        solo.hears(9, proposal(z(5, 2)));
+        solo.hears(9, Message::Commit { zxid: z(5, 2) });
+        let said = solo.caught_up(21, z(5, 1));
+        assert_eq!(said, ["21 INFORMs behind 5:1 up to 5:2", "21 NEWLEADER 5"]);
+    }
+}
+
+#[test]
+fn observers_are_pinged_and_tell_of_sessions() {
+    let mut solo = master();
+    observed(&mut solo, 20, Features::ALL);
+    assert!(solo.wait(100).contains(&"20 PING 1".to_owned()));
+    let echo = Message::Ping { round: 1, sessions: b"some" };
+    assert_eq!(solo.hears(20, echo), ["20 heard"]);
+    // The leader is heard of all the time, the observer is not.
+    let mut said = Vec::new();
+    for round in 0..12 {
+        said.extend(solo.hears(9, Message::Ping { round, sessions: &[] }));
+        said.extend(solo.wait(50));
+    }
+    assert!(said.contains(&"close 20".to_owned()), "{said:?}");
+    assert_eq!(solo.zab.observers().count(), 0);
+}
+
+#[test]
+fn observers_go_when_the_leader_does() {
+    let mut solo = master();
+    observed(&mut solo, 20, Features::ALL);
+    let said = solo.tell(Input::Closed { link: LinkId(9) });
+    assert_eq!(said[..2], ["close 20", "looking"]);
+    // Without a leader nobody is served; whoever comes waits for this server to lead, in vain.
+    assert!(solo.joins(21, 77, Member::Observer, 5, Features::ALL).is_empty());
+    assert!(solo.wait(500).contains(&"close 21".to_owned()));
+}
+
+#[test]
+fn only_observers_are_served_and_only_what_observers_say() {
+    let mut solo = master();
+    for (link, server, member) in [(20, 1, Member::Participant), (21, 1, Member::Observer)] {
+        let said = solo.joins(link, server, member, 5, Features::ALL);
+        assert!(said.is_empty(), "a voter goes to the leader: {said:?}");
+    }
+    let newer = solo.joins(22, 77, Member::Observer, 6, Features::ALL);
+    assert_eq!(newer, ["close 22"], "it follows a later epoch");
+    for wrong in [
+        Message::Ack { zxid: z(5, 0) },
+        Message::UpToDate,
+        Message::Ping { round: 1, sessions: &[] },
+    ] {
+        solo.joins(23, 77, Member::Observer, 5, Features::ALL);
+        assert_eq!(solo.hears(23, wrong), ["close 23"]);
+    }
+    observed(&mut solo, 24, Features::ALL);
+    let again = solo.joins(25, 77, Member::Observer, 5, Features::ALL);
+    assert_eq!(again, ["close 24", "25 LEADERINFO 5"], "an observer has one link");
+}
