@@ -16,6 +16,8 @@ pub mod request;
 mod retry;
 mod session;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod watch;
 
 #[cfg(test)]

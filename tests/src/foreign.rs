@@ -28,6 +28,14 @@ pub fn zookeeper_class_path() -> Option<String> {
     complete.then(|| format!("{0}:{0}/*", jars.display()))
 }
 
+/// The class path of Debian's ZooKeeper, if it and a Java are installed.
+pub fn debian_zookeeper_class_path() -> Option<String> {
+    // It names what it depends on itself, but for a logger to standard error.
+    let jar = "/usr/share/java/zookeeper.jar";
+    let complete = Path::new(jar).exists() && runs("java", &["-version"]);
+    complete.then(|| format!("{jar}:/usr/share/java/slf4j-simple.jar"))
+}
+
 /// Whether a command can be run and succeeds.
 pub fn runs(program: impl AsRef<Path>, args: &[&str]) -> bool {
     Command::new(program.as_ref()).args(args).output().is_ok_and(|out| out.status.success())
@@ -38,7 +46,7 @@ pub fn runs(program: impl AsRef<Path>, args: &[&str]) -> bool {
 /// # Panics
 /// When `QUORATE_REQUIRE_FOREIGN=1` and `found` is `None`.
 pub fn require<T>(what: &str, found: Option<T>) -> Option<T> {
-    demand(&format!("{what} is not installed (tests/clients/install does it)"), found)
+    demand(&format!("{what} is not installed (.ci/run does it)"), found)
 }
 
 /// As [`require`], for what is missing for another reason: `missing` says all of it.

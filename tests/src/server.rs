@@ -27,6 +27,8 @@ pub enum Subject {
     Quorate,
     /// The Java release `tests/clients/install` fetched.
     ZooKeeper,
+    /// The older Java release that Debian has as `libzookeeper-java`.
+    DebianZooKeeper,
 }
 
 impl Subject {
@@ -42,11 +44,36 @@ impl Subject {
     /// The subjects a test of both can be run at: the one tested, and ZooKeeper where installed.
     pub fn available() -> Vec<Self> {
         let mut subjects = vec![Self::tested()];
-        let oracle = foreign::require("ZooKeeper", foreign::zookeeper_class_path());
-        if oracle.is_some() && subjects != [Self::ZooKeeper] {
+        if Self::ZooKeeper.is_installed() && subjects != [Self::ZooKeeper] {
             subjects.push(Self::ZooKeeper);
         }
         subjects
+    }
+
+    /// Whether it is here; one that is not is named as [`foreign::require`] does it.
+    pub fn is_installed(self) -> bool {
+        match self {
+            Self::Quorate => true,
+            Self::ZooKeeper | Self::DebianZooKeeper => {
+                foreign::require(self.name(), self.class_path()).is_some()
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Quorate => "Quorate",
+            Self::ZooKeeper => "ZooKeeper",
+            Self::DebianZooKeeper => "Debian's libzookeeper-java",
+        }
+    }
+
+    fn class_path(self) -> Option<String> {
+        match self {
+            Self::Quorate => None,
+            Self::ZooKeeper => foreign::zookeeper_class_path(),
+            Self::DebianZooKeeper => foreign::debian_zookeeper_class_path(),
+        }
     }
 }
 
@@ -162,7 +189,7 @@ impl Server {
             .expect("open server.log");
         let mut command = match self.subject {
             Subject::Quorate => Command::new(quorate_binary()),
-            Subject::ZooKeeper => zookeeper_command(&self.settings),
+            zookeeper => zookeeper_command(zookeeper, &self.settings),
         };
         // What tells the tests how to run must not be taken for settings of the server.
         for (name, _) in env::vars_os() {
@@ -317,10 +344,10 @@ pub fn quorate_binary() -> PathBuf {
 }
 
 /// Java, given the settings that ZooKeeper reads as system properties of the same name only.
-fn zookeeper_command(settings: &[String]) -> Command {
+fn zookeeper_command(subject: Subject, settings: &[String]) -> Command {
     let properties = settings.iter().filter(|line| line.starts_with("znode.container."));
     let properties = properties.map(|line| format!("-D{line}"));
-    let class_path = foreign::zookeeper_class_path().expect("ZooKeeper is installed");
+    let class_path = subject.class_path().expect("ZooKeeper is installed");
     let mut java = Command::new("java");
     // Without syncs it is a faster oracle; what it answers is the same.
     java.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dzookeeper.forceSync=no"])

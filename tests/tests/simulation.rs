@@ -137,9 +137,16 @@ fn a_seed_runs_the_same_way_each_time() {
 const FOUND_WITHIN: &[(Plant, u64)] = &[
     (Plant::SyncsNothing, 40),
     (Plant::SyncsNoFolder, 40),
+    (Plant::SyncsNoCheckpoint, 400),
+    (Plant::IgnoresFailedSyncs, 400),
+    (Plant::VotesWhenEmpty, 400),
     (Plant::IsItsOwnQuorum, 40),
     (Plant::CutsNothing, 400),
     (Plant::HearsItsOwnPings, 400),
+    (Plant::TakesClientsFromTheFuture, 400),
+    (Plant::ForgetsMissedEvents, 400),
+    (Plant::LosesEvents, 40),
+    (Plant::TellsLate, 40),
 ];
 
 #[test]

@@ -100,14 +100,14 @@ pub enum Effect<'a> {
         /// To be sent at least.
         until: Zxid,
     },
-    /// Leader: send all proposals behind `after` that were made, those of the
-    /// [`Input::Proposed`](super::Input::Proposed) being handled included; the core has them in
-    /// its window.
+    /// Leader: send the proposals behind `after` up to `upto`; the core has them in its window.
     SendWindow {
         /// The link.
         link: LinkId,
         /// The last that the link has been sent.
         after: Zxid,
+        /// The last to be sent.
+        upto: Zxid,
     },
     /// Leader: send the proposals of the last [`Input::Proposed`](super::Input::Proposed).
     SendProposals {

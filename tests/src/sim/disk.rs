@@ -34,6 +34,26 @@ enum Armed {
     Full,
 }
 
+/// How a mark is found in a segment of the log, see `docs/format.md`.
+struct MarkFormat {
+    align: usize,
+    length: usize,
+    /// Length and kind as they stand in its header.
+    word: [u8; 8],
+    word_at: usize,
+    offset_at: usize,
+    synced_at: usize,
+}
+
+const MARK: MarkFormat = MarkFormat {
+    align: 8,
+    length: 56,
+    word: [32, 0, 0, 0, 2, 0, 0, 0],
+    word_at: 8,
+    offset_at: 32,
+    synced_at: 40,
+};
+
 /// A file that was damaged, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Damage {
@@ -49,6 +69,11 @@ impl Disk {
         let (files, faults) = wrap(MemoryFs::new());
         let (copy, armed, was_damaged) = (None, Armed::Nothing, false);
         Self { files, faults, layout, copy, armed, was_damaged }
+    }
+
+    /// Where a server has its files.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// What a process is given.
@@ -162,11 +187,11 @@ impl Disk {
             return None;
         }
         let path = random.pick(&files).clone();
+        let sure = if is_checkpoint(&path) { usize::MAX } else { self.marked(&path) };
         let mut bit = None;
         self.files.damage(&path, |bytes| {
             let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-            // The end of a log may be torn without anybody being able to tell damage from it.
-            let sure = used / 2;
+            let sure = sure.min(used);
             if sure > 0 {
                 let turned = random.below(sure * 8);
                 bytes[turned / 8] ^= 1 << (turned % 8);
@@ -175,6 +200,29 @@ impl Disk {
         });
         self.was_damaged |= bit.is_some();
         bit.map(|bit| Damage { path, bit })
+    }
+
+    /// Up to where the marks in a segment of the log say that it is durable, as far as a power cut
+    /// leaves them. Damage behind that looks like the torn end of a write.
+    fn marked(&self, segment: &Path) -> usize {
+        let durable = self.files.crash(|_| 0);
+        let mut marked = 0;
+        let Ok(file) = durable.open(segment) else { return marked };
+        let mut bytes =
+            vec![0; usize::try_from(file.size().unwrap_or(0)).expect("it is in memory")];
+        if file.read_at(0, &mut bytes).is_err() {
+            return marked;
+        }
+        for (index, record) in bytes.windows(MARK.length).enumerate().step_by(MARK.align) {
+            let number = |at: usize| {
+                let bytes = record[at..at + 8].try_into().expect("they are eight");
+                usize::try_from(u64::from_le_bytes(bytes)).unwrap_or(0)
+            };
+            if record[MARK.word_at..].starts_with(&MARK.word) && number(MARK.offset_at) == index {
+                marked = marked.max(number(MARK.synced_at));
+            }
+        }
+        marked
     }
 
     fn replace(&mut self, files: MemoryFs) {
@@ -194,6 +242,10 @@ fn copy_of(files: &MemoryFs) -> MemoryFs {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BufMut;
+    use quorate_protocol::Zxid;
+    use quorate_server::storage::log::{Batch, Log, Options};
+
     use super::*;
 
     const FILE: &str = "/log/quorate/log/1.log";
@@ -258,14 +310,45 @@ mod tests {
         assert_eq!(read(&disk), None);
     }
 
+    /// A log of one synced batch of 56 bytes of mark and 128 of a transaction.
+    fn log(disk: &Disk) -> (Log, PathBuf) {
+        let layout = Layout::new(Path::new("/data"), Path::new("/log"));
+        let options = Options { segment_bytes: 4096 };
+        let mut log = Log::create(disk.fs(), &layout.log(), options, 7, 1, Zxid::ZERO).unwrap();
+        let mut batch = Batch::new();
+        batch.push(Zxid(1), |out| out.put_slice(&[1; 100]));
+        log.append(&mut batch).unwrap();
+        log.sync().unwrap();
+        let segment = disk.files.list(&layout.log()).unwrap().remove(0);
+        (log, layout.log().join(segment))
+    }
+
     #[test]
-    fn damage_is_in_the_first_half_of_what_is_used() {
+    fn damage_is_in_what_a_durable_mark_covers() {
+        let mut disk = disk();
+        let (mut log, path) = log(&disk);
+        let before = disk.marked(&path);
+        log.mark().unwrap();
+        assert_eq!(disk.marked(&path), before, "the mark is not durable");
+        log.sync().unwrap();
+        let marked = disk.marked(&path);
+        assert_eq!(marked, before + 56 + 128);
+        let bytes = (0..400).filter_map(|seed| {
+            let damage = disk.damage(&mut Random::new(seed))?;
+            assert_eq!(damage.path, path);
+            disk.files.damage(&path, |bytes| bytes[damage.bit / 8] ^= 1 << (damage.bit % 8));
+            Some(damage.bit / 8)
+        });
+        let last = bytes.max().unwrap();
+        assert!(last < marked && last > before, "{before} < {last} < {marked}");
+    }
+
+    #[test]
+    fn nothing_is_damaged_where_nothing_is_marked() {
         for seed in 0..40 {
             let mut disk = disk();
             write(&disk, 1, true);
-            let Some(damage) = disk.damage(&mut Random::new(seed)) else { continue };
-            assert_eq!(damage.path, Path::new(FILE));
-            assert!(damage.bit < 400, "{damage:?}");
+            assert_eq!(disk.damage(&mut Random::new(seed)), None);
         }
     }
 

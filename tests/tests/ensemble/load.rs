@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use quorate_protocol::OpCode;
 use quorate_tests::{
     Connection, Ensemble, Op, Session,
     wait::{self, PATIENCE},
@@ -69,7 +70,7 @@ impl Load {
         });
     }
 
-    /// Ends the writers; all that they were promised.
+    /// Ends the writers and their sessions; all that they were promised.
     pub(crate) fn stop(self) -> Promised {
         self.control.stop.store(true, Ordering::Relaxed);
         let mut all = Promised::default();
@@ -132,7 +133,24 @@ impl Writer {
             }
             self.addrs.rotate_left(1);
         }
+        self.end_session();
         self.promised
+    }
+
+    /// Ends the session, and with it what belongs to it.
+    fn end_session(&mut self) {
+        let alive = self.alive();
+        wait::until("a server that ends the session", PATIENCE, || {
+            self.addrs.rotate_left(1);
+            let mut client = self.attach().ok()?;
+            client.call(&Op::Plain(OpCode::CloseSession)).ok()
+        });
+        self.promised.nodes.insert(alive, None);
+    }
+
+    /// The node that belongs to the session.
+    fn alive(&self) -> String {
+        format!("{}/alive", self.folder)
     }
 
     /// Takes the session to where the next server should be.
@@ -154,7 +172,7 @@ impl Writer {
         next: &mut u64,
         control: &Control,
     ) -> io::Result<()> {
-        for (path, flags) in [(self.folder.clone(), 0), (format!("{}/alive", self.folder), 1)] {
+        for (path, flags) in [(self.folder.clone(), 0), (self.alive(), 1)] {
             let reply = client.call(&Op::create(&path, b"", flags))?;
             assert!(matches!(reply.error, 0 | NODE_EXISTS), "{path}: {reply:?}");
             self.promised.nodes.insert(path, Some(Vec::new()));

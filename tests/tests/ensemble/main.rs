@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod hand_over;
+mod kills;
 mod load;
 mod migration;
 mod mixed;
@@ -12,7 +13,7 @@ mod strangers;
 mod tree;
 
 use quorate_tests::{
-    Connection, Ensemble, Member, Op, Reply, Subject, foreign,
+    Connection, Ensemble, Member, Op, Reply, Subject,
     wait::{self, PATIENCE},
 };
 
@@ -25,19 +26,26 @@ const LONG_MS: i32 = 60_000;
 
 /// Whether the servers of these [kinds](members) are here.
 fn are_installed(kinds: &str) -> bool {
-    !kinds.contains(['J', 'j'])
-        || foreign::require("ZooKeeper", foreign::zookeeper_class_path()).is_some()
+    let mut subjects: Vec<_> = kinds.chars().map(subject).collect();
+    subjects.dedup();
+    subjects.into_iter().all(Subject::is_installed)
 }
 
-/// Voting servers from a string as "QJJ": `Q` is Quorate, `J` (for Java) is ZooKeeper; small letters are
-/// observers.
-fn members(kinds: &str) -> Vec<Member> {
-    let member = |kind| match kind {
-        'Q' => Member::participant(Subject::Quorate),
-        'J' => Member::participant(Subject::ZooKeeper),
-        'q' => Member::observer(Subject::Quorate),
-        'j' => Member::observer(Subject::ZooKeeper),
+fn subject(kind: char) -> Subject {
+    match kind.to_ascii_uppercase() {
+        'Q' => Subject::Quorate,
+        'J' => Subject::ZooKeeper,
+        'D' => Subject::DebianZooKeeper,
         _ => panic!("no kind of server: {kind}"),
+    }
+}
+
+/// Voting servers from a string as "QJJ": `Q` is Quorate, `J` (for Java) is ZooKeeper, `D` the older
+/// one of Debian; small letters are observers.
+fn members(kinds: &str) -> Vec<Member> {
+    let member = |kind: char| {
+        let role = if kind.is_ascii_uppercase() { Member::participant } else { Member::observer };
+        role(subject(kind))
     };
     kinds.chars().map(member).collect()
 }
@@ -92,11 +100,19 @@ fn same_tree(ensemble: &Ensemble) -> Tree {
     for (id, other) in trees {
         tree.assert_same(&other, &format!("server {first} and server {id}"));
     }
-    // ZooKeeper counts also what differs while it gets a snapshot that is not of one moment.
-    let is_quorate = |id: &u8| ensemble.server(*id).subject() == Subject::Quorate;
-    for id in ensemble.ids().filter(is_quorate) {
-        let differed = ensemble.server(id).metric("digest_mismatches_count");
-        assert_eq!(differed.as_deref(), Some("0"), "server {id}");
-    }
+    ensemble.ids().for_each(|id| assert_same_digests(ensemble, id));
     tree
+}
+
+/// A server has not seen a digest that differs from its own, if it is one of Quorate's: ZooKeeper
+/// counts also what differs while it gets a snapshot that is not of one moment.
+fn assert_same_digests(ensemble: &Ensemble, id: u8) {
+    let server = ensemble.server(id);
+    if server.subject() == Subject::Quorate {
+        // While it has no leader it shows none.
+        let differed = wait::until("a server that serves", PATIENCE, || {
+            server.metric("digest_mismatches_count")
+        });
+        assert_eq!(differed, "0", "server {id}");
+    }
 }

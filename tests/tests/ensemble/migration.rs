@@ -14,9 +14,19 @@ fn quorate_is_replaced_by_zookeeper() {
     replaced("QQQ", Subject::ZooKeeper);
 }
 
+#[test]
+fn an_older_zookeeper_is_replaced_by_quorate() {
+    replaced("DDD", Subject::Quorate);
+}
+
+#[test]
+fn quorate_is_replaced_by_an_older_zookeeper() {
+    replaced("QQQ", Subject::DebianZooKeeper);
+}
+
 /// Each server ends, loses its data, and is one of the other kind when it starts again.
 fn replaced(kinds: &str, by: Subject) {
-    if !are_installed("J") {
+    if !are_installed(kinds) || !by.is_installed() {
         return;
     }
     let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
@@ -29,5 +39,8 @@ fn replaced(kinds: &str, by: Subject) {
         ensemble.restart(&[id]);
     }
     load.wait_for(50);
-    load.stop().check(&same_tree(&ensemble));
+    let promised = load.stop();
+    let tree = same_tree(&ensemble);
+    promised.check(&tree);
+    assert_eq!(tree.owned(), [""; 0], "the sessions have ended");
 }

@@ -28,6 +28,16 @@ fn any_server_of_three_quorate_is_killed_under_load() {
     each_is_killed_under_load("QQQ");
 }
 
+#[test]
+fn any_server_of_two_older_java_and_a_quorate_is_killed_under_load() {
+    each_is_killed_under_load("QDD");
+}
+
+#[test]
+fn any_server_of_two_quorate_and_an_older_java_is_killed_under_load() {
+    each_is_killed_under_load("DQQ");
+}
+
 fn each_is_killed_under_load(kinds: &str) {
     if !are_installed(kinds) {
         return;
@@ -69,6 +79,11 @@ fn a_quorate_leader_loses_its_tail_with_javas_snapshot() {
 fn a_java_leader_loses_its_tail_under_quorate() {
     let cut = "Truncating log to get in sync with the leader";
     the_leaders_tail_goes("QQJ", Meanwhile::AWrite, cut);
+}
+
+#[test]
+fn a_quorate_leader_loses_its_tail_under_an_older_java() {
+    the_leaders_tail_goes("DDQ", Meanwhile::Nothing, CUT);
 }
 
 /// What the others do while a server is away.

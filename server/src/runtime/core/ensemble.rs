@@ -396,9 +396,9 @@ impl Core {
                     shared.shell().synchronize(Stream::begin(to.clone(), plan, until));
                 }
             }
-            Effect::SendWindow { link, after } => {
+            Effect::SendWindow { link, after, upto } => {
                 if let (Duty::Leading(leading), Some(ensemble)) = (&self.duty, &mut self.ensemble) {
-                    ensemble.send(link, |out| leading.window.put_behind(after, out));
+                    ensemble.send(link, |out| leading.window.put_proposals(after, upto, out));
                 }
             }
             Effect::SendProposals { link } => {

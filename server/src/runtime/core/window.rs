@@ -71,14 +71,14 @@ impl Window {
         after >= self.chunks.front().map_or(self.closed, |chunk| chunk.after)
     }
 
-    /// Appends the packets of all proposals behind `after`.
-    pub(super) fn put_behind(&self, after: Zxid, out: &mut BytesMut) {
-        for chunk in self.chunks.iter().filter(|chunk| chunk.last > after) {
-            if chunk.after >= after {
+    /// Appends the packets of the proposals behind `after` up to `upto`.
+    pub(super) fn put_proposals(&self, after: Zxid, upto: Zxid, out: &mut BytesMut) {
+        for chunk in self.chunks.iter().filter(|chunk| chunk.last > after && chunk.after < upto) {
+            if chunk.after >= after && chunk.last <= upto {
                 out.extend_from_slice(&chunk.packets);
             } else {
                 for (zxid, txn) in proposals(&chunk.packets) {
-                    if zxid > after {
+                    if zxid > after && zxid <= upto {
                         packet::put_proposal(out, zxid, txn);
                     }
                 }

@@ -219,7 +219,8 @@ impl Replay {
     }
 
     /// Removes a torn tail and gives the log, ready to be appended to. Everything read is durable
-    /// then, what a killed process had left to the system included.
+    /// then, what a killed process had left to the system included, and says so: later damage to
+    /// it is told from a torn tail whatever happens to marks that are written while the log is idle.
     pub fn finish(self) -> Result<Log, LogError> {
         let Self { files, newest, tail, state, mut waypoints } = self;
         files.seal_before_newest()?;
@@ -238,7 +239,10 @@ impl Replay {
         segments.reverse();
         let live = Live::new(segments);
         let active = Active::new(newest.into_file(), live.newest(), size, place);
-        Ok(Log::resume(files.folder, live, active, state, files.has_leftovers))
+        let mut log = Log::resume(files.folder, live, active, state, files.has_leftovers);
+        log.mark()?;
+        log.sync()?;
+        Ok(log)
     }
 }
 

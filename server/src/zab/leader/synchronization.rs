@@ -48,8 +48,8 @@ impl Leader {
         ctx.effects.push(Effect::Synchronize { link: id, plan, until });
     }
 
-    /// The stream to a learner has sent everything up to `upto`. What was proposed since goes
-    /// behind it, then the mark.
+    /// The stream to a learner has sent everything up to `upto`. What was committed since goes
+    /// behind it, then the mark, then what is under way.
     pub(in crate::zab) fn caught_up(
         &mut self,
         id: LinkId,
@@ -61,25 +61,32 @@ impl Leader {
         if link.stage != Stage::Streaming {
             return Next::Stay;
         }
-        let (after, features, member) = (upto, link.features, link.member);
+        let (features, member) = (link.features, link.member);
         link.enter(Stage::Marked, ctx);
         link.streamed = upto;
-        link.committed = upto.max(committed);
-        if member == Member::Participant && last > upto {
+        let committed = upto.max(committed);
+        link.committed = committed;
+        let follows = member == Member::Participant;
+        if follows {
             link.proposed(last, ctx.now_ms);
-            ctx.effects.push(Effect::SendWindow { link: id, after });
         }
         if committed > upto {
-            let upto = committed;
-            ctx.effects.push(match member {
-                Member::Participant => {
-                    let cumulative = features.has(Features::CUMULATIVE);
-                    Effect::SendCommits { link: id, after, upto, cumulative }
-                }
-                Member::Observer => Effect::SendInforms { link: id, after, upto },
-            });
+            let after = upto;
+            if follows {
+                ctx.effects.push(Effect::SendWindow { link: id, after, upto: committed });
+                let cumulative = features.has(Features::CUMULATIVE);
+                let upto = committed;
+                ctx.effects.push(Effect::SendCommits { link: id, after, upto, cumulative });
+            } else {
+                ctx.effects.push(Effect::SendInforms { link: id, after, upto: committed });
+            }
         }
         ctx.send(id, Message::NewLeader { epoch: self.epoch, config: b"" });
+        if follows && last > committed {
+            // Compat: before 3.9.3 a learner of ZooKeeper's that gets a proposal in front of the mark
+            // and its commit behind it gives up, again and again under load (ZOOKEEPER-4394).
+            ctx.effects.push(Effect::SendWindow { link: id, after: committed, upto: last });
+        }
         Next::Stay
     }
 

@@ -408,8 +408,8 @@ impl World {
                 let (life, at_ms) = (server.life, now_ms + self.delay());
                 self.schedule(at_ms, Event::Stream { server: index, life, link });
             }
-            Effect::SendWindow { link, after } => {
-                self.send_entries(index, link, after, Zxid(i64::MAX));
+            Effect::SendWindow { link, after, upto } => {
+                self.send_entries(index, link, after, upto);
             }
             Effect::SendProposals { link } => {
                 let (after, last) = self.servers[index].newest;

@@ -79,7 +79,11 @@ fn a_java_follower_joins_late_while_proposals_are_under_way() {
     );
     // Committed by servers 1 and 3 is nothing before server 3 has the epoch.
     assert!(solo.hears(7, Message::Ack { zxid: z(5, 2) }).is_empty());
-    assert_eq!(solo.caught_up(8, z(4, 3)), ["8 PROPOSALs behind 4:3", "8 NEWLEADER 5"]);
+    assert_eq!(
+        solo.caught_up(8, z(4, 3)),
+        ["8 NEWLEADER 5", "8 PROPOSALs behind 4:3 up to 5:3"],
+        "ZOOKEEPER-4394: none of them is committed"
+    );
     assert!(solo.hears(8, Message::Ack { zxid: z(5, 2) }).is_empty(), "ZOOKEEPER-4685");
     assert_eq!(
         solo.hears(8, Message::Ack { zxid: z(5, 0) }),

@@ -212,8 +212,8 @@ impl Solo {
                 };
                 format!("{} {plan} until {}", link.0, show(until))
             }
-            Effect::SendWindow { link, after } => {
-                format!("{} PROPOSALs behind {}", link.0, show(after))
+            Effect::SendWindow { link, after, upto } => {
+                format!("{} PROPOSALs behind {} up to {}", link.0, show(after), show(upto))
             }
             Effect::SendProposals { link } => format!("{} PROPOSALs", link.0),
             Effect::SendCommits { link, after, upto, cumulative } => {

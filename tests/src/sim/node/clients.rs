@@ -13,15 +13,20 @@ use quorate_server::{
     watch::ConnId,
 };
 
+use super::plant::{Misheard, Plant};
 use super::settings;
 use crate::sim::{network::StreamId, server::Command};
 
 /// All clients of a server.
-#[derive(Default)]
-pub(super) struct Clients(BTreeMap<StreamId, Client>);
+pub(super) struct Clients {
+    plant: Plant,
+    all: BTreeMap<StreamId, Client>,
+}
 
 struct Client {
     conn: Arc<Conn>,
+    /// In a server that has a mistake.
+    misheard: Option<Misheard>,
     stage: Stage,
 }
 
@@ -36,14 +41,20 @@ enum Stage {
 }
 
 impl Clients {
+    /// None yet, of a server with this mistake.
+    pub(super) fn new(plant: Plant) -> Self {
+        Self { plant, all: BTreeMap::new() }
+    }
+
     /// Somebody has connected.
     pub(super) fn came(&mut self, shared: &Shared, stream: StreamId, commands: &mut Vec<Command>) {
         // Where a client is does not matter; nobody counts them.
         let id = ConnId(stream.0);
         match listener::admit(shared, id, settings::address(0)) {
             Some(conn) => {
+                let misheard = self.plant.concerns_clients().then(|| Misheard::new(self.plant));
                 let stage = Stage::New(BytesMut::new());
-                self.0.insert(stream, Client { conn, stage });
+                self.all.insert(stream, Client { conn, misheard, stage });
             }
             None => commands.push(Command::Close { stream }),
         }
@@ -51,7 +62,9 @@ impl Clients {
 
     /// Bytes have come, if this is one of these connections.
     pub(super) fn receive(&mut self, stream: StreamId, bytes: &[u8]) {
-        let Some(client) = self.0.get_mut(&stream) else { return };
+        let Some(client) = self.all.get_mut(&stream) else { return };
+        let heard = client.misheard.as_mut().map(|misheard| misheard.hear(bytes));
+        let bytes = heard.as_deref().unwrap_or(bytes);
         match &mut client.stage {
             Stage::New(input) | Stage::Waiting(input) => input.extend_from_slice(bytes),
             Stage::Serving(requests) => requests.receive(bytes),
@@ -61,7 +74,7 @@ impl Clients {
 
     /// A connection has ended, if it is one of these.
     pub(super) fn closed(&mut self, shared: &Shared, stream: StreamId) {
-        if let Some(client) = self.0.remove(&stream) {
+        if let Some(client) = self.all.remove(&stream) {
             listener::dismiss(shared, client.conn);
         }
     }
@@ -70,8 +83,8 @@ impl Clients {
     pub(super) fn advance(&mut self, shared: &Arc<Shared>, commands: &mut Vec<Command>) -> bool {
         let mut has_advanced = false;
         let mut over = Vec::new();
-        for (&stream, client) in &mut self.0 {
-            while client.advance(shared, stream, commands) {
+        for (&stream, client) in &mut self.all {
+            while client.advance(shared, stream, self.plant, commands) {
                 has_advanced = true;
             }
             if matches!(client.stage, Stage::Over) {
@@ -92,6 +105,7 @@ impl Client {
         &mut self,
         shared: &Arc<Shared>,
         stream: StreamId,
+        plant: Plant,
         commands: &mut Vec<Command>,
     ) -> bool {
         match &mut self.stage {
@@ -123,7 +137,7 @@ impl Client {
                 let end = requests.collect();
                 let has_sent = !requests.out.is_empty() && end != Some(End::Now);
                 if has_sent {
-                    let bytes = requests.out.split().to_vec();
+                    let bytes = plant.answers(requests.out.split());
                     commands.push(Command::Send { stream, bytes });
                 }
                 if end.is_some() || requests.handle().is_err() {

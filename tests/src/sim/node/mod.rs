@@ -90,8 +90,10 @@ impl Factory for Nodes {
         let time = Arc::new(AtomicU64::new(local.unsigned_abs()));
         let hands = Hands::default();
         let mut random = Random::new(seed);
+        let fs = self.plant.disk(disk.fs());
+        self.plant.furnish(&fs, disk.layout());
         let surroundings = Surroundings {
-            fs: self.plant.disk(disk.fs()),
+            fs,
             clock: Clock::simulated(time.clone()),
             process: Box::new(Walls(hands.clone())),
             // All syncs take their time.
@@ -112,7 +114,7 @@ impl Factory for Nodes {
         let (observer, found) = Observer::new(&node.shared)?;
         let process = Process {
             links: Links::default(),
-            clients: Clients::default(),
+            clients: Clients::new(self.plant),
             jobs: Jobs::default(),
             observer,
             hands,

@@ -110,6 +110,22 @@ fn only_the_last_batch_of_a_log_that_was_not_closed_can_pass_for_a_torn_end() {
     assert!(matches!(read(&damaged, &dir), Err(LogError::Corruption(_))));
 }
 
+/// The mark of an idle log is not synced; what a start has found is durable and says so itself.
+#[test]
+fn what_a_start_has_found_cannot_pass_for_a_torn_end_later() {
+    let (fs, dir) = memory();
+    let mut log = create(&(Arc::new(fs.clone()) as _), &dir);
+    append(&mut log, &entries(1..=1, 800));
+    log.mark().unwrap();
+    // A first cut of the power takes the mark.
+    let survivor = fs.crash(|_| 0);
+    let (found, _) = open(&(Arc::new(survivor.clone()) as _), &dir, Zxid::ZERO).unwrap();
+    assert_eq!(found, entries(1..=1, 800));
+    let cut_again = survivor.crash(|_| 0);
+    cut_again.damage(&dir.join("0000000000000001.log"), |bytes| bytes[1000] ^= 1);
+    assert!(matches!(read(&cut_again, &dir), Err(LogError::Corruption(_))));
+}
+
 #[test]
 fn the_report_names_file_place_and_transaction() {
     let (fs, dir, _) = sample();
