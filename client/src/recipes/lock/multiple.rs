@@ -1,6 +1,6 @@
 //! Several locks at once.
 
-use std::{future::poll_fn, pin::Pin, task::Poll};
+use futures_util::future::select_all;
 
 use super::{Acquire, Guard, Loss, Mutex};
 use crate::{
@@ -106,19 +106,8 @@ impl MultiGuard {
     /// # Cancel safety
     /// It may be called again and again.
     pub async fn lost(&self) -> Loss {
-        let mut losses: Vec<Pin<Box<dyn Future<Output = Loss> + Send + '_>>> = Vec::new();
-        for guard in &self.guards {
-            losses.push(Box::pin(guard.lost()));
-        }
-        poll_fn(|cx| {
-            for loss in &mut losses {
-                if let Poll::Ready(loss) = loss.as_mut().poll(cx) {
-                    return Poll::Ready(loss);
-                }
-            }
-            Poll::Pending
-        })
-        .await
+        let losses = self.guards.iter().map(|guard| Box::pin(guard.lost()));
+        select_all(losses).await.0
     }
 
     /// Releases all locks, the last first, and waits until that is sure.
