@@ -7,6 +7,8 @@
 
 pub(crate) mod contender;
 pub(crate) mod order;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};
 
