@@ -1,6 +1,7 @@
 //! The client crate against real servers: Quorate, and ZooKeeper where it is installed.
 
 mod calls;
+mod locks;
 mod watches;
 
 use std::time::Duration;
