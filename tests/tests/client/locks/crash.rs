@@ -71,7 +71,7 @@ async fn case(
     let before = against.hold(rival, &folder).await.unwrap();
     let lines = recipe.lines(&folder);
     // The semaphore's mutex is left in the background.
-    wait_for_nodes(rival, &lines, recipe.nodes_with_a_waiter() - 1).await;
+    wait_for_nodes(rival, &lines, recipe.nodes_of_a_holder()).await;
     let mut attempt = Box::pin(attempt(&victim, recipe, &folder, &register, &writes));
     let waiting = wait_for_nodes(rival, &lines, recipe.nodes_with_a_waiter());
     let holds = plan.is_some_and(|(_, fault)| fault.holds());
@@ -115,6 +115,7 @@ async fn case(
     let expires = plan.is_some_and(|(_, fault)| fault.expires());
     assert!(expires || status.session_number == 1, "{plan:?}: {status:?}");
     let requests = proxy.requests();
+    proxy.disarm();
     victim.close().await.unwrap();
     requests
 }

@@ -92,9 +92,9 @@ fn with_kazoo(test: impl AsyncFn(Client, Foreign)) {
 async fn take_turns(client: &Client, other: &mut Foreign, kind: &str, recipe: Recipe) {
     let folder = format!("/{kind}-against-{recipe:?}");
     let lines = recipe.lines(&folder);
-    let both = recipe.nodes_with_a_waiter();
+    let (one, both) = (recipe.nodes_of_a_holder(), recipe.nodes_with_a_waiter());
     assert_eq!(other.ask(&format!("acquire {kind} {folder} 30")), "yes", "{folder}");
-    wait_for_nodes(client, &lines, both - 1).await;
+    wait_for_nodes(client, &lines, one).await;
     let waiting = {
         let (client, folder) = (client.clone(), folder.clone());
         tokio::spawn(async move { recipe.hold(&client, &folder).await })
@@ -104,9 +104,9 @@ async fn take_turns(client: &Client, other: &mut Foreign, kind: &str, recipe: Re
     assert_eq!(other.ask(&format!("release {folder}")), "done");
     let held = patiently("ours", waiting).await.unwrap().unwrap();
 
-    wait_for_nodes(client, &lines, both - 1).await;
+    wait_for_nodes(client, &lines, one).await;
     assert_eq!(other.ask(&format!("acquire {kind} {folder} 0.2")), "no", "{folder}");
-    wait_for_nodes(client, &lines, both - 1).await;
+    wait_for_nodes(client, &lines, one).await;
     other.tell(&format!("acquire {kind} {folder} 30"));
     wait_for_nodes(client, &lines, both).await;
     held.release().await.unwrap();

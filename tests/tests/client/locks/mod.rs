@@ -43,6 +43,14 @@ impl Recipe {
         }
     }
 
+    /// How many nodes there are when one holds it.
+    fn nodes_of_a_holder(self) -> usize {
+        match self {
+            Self::Multi => 2,
+            _ => 1,
+        }
+    }
+
     /// How many nodes there are when one holds it and one waits.
     fn nodes_with_a_waiter(self) -> usize {
         match self {

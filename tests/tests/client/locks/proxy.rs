@@ -62,7 +62,7 @@ impl Fault {
 struct Shared {
     server: SocketAddr,
     /// At the request of which number, counted from 0.
-    plan: Option<(usize, Fault)>,
+    plan: Mutex<Option<(usize, Fault)>>,
     requests: AtomicUsize,
     held: Notify,
     let_go: Notify,
@@ -82,7 +82,7 @@ impl Proxy {
         let addr = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             server,
-            plan,
+            plan: Mutex::new(plan),
             requests: AtomicUsize::new(0),
             held: Notify::new(),
             let_go: Notify::new(),
@@ -107,6 +107,11 @@ impl Proxy {
     /// How many calls came.
     pub(crate) fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Lets nothing happen any more.
+    pub(crate) fn disarm(&self) {
+        *self.shared.plan.lock().unwrap() = None;
     }
 
     /// Waits until the request comes that is to be held back.
@@ -154,7 +159,8 @@ impl Shared {
                 connected = true;
                 if is_call {
                     let index = self.requests.fetch_add(1, Ordering::Relaxed);
-                    match self.plan {
+                    let plan = *self.plan.lock().unwrap();
+                    match plan {
                         Some((at, fault)) if at == index && fault.is_before() => {
                             if !self.happen(fault).await {
                                 return Ok(());
