@@ -124,7 +124,7 @@ async fn stand(
         };
         let guard = match entered {
             Ok(Entry::In(seat)) => Guard::new(seat),
-            Ok(entry) => unreachable!("{entry:?}: the patient stay, and the displaced begin anew"),
+            Ok(Entry::Busy) => unreachable!("the patient are not turned away"),
             Err(error) if error.is_session_lost() => return Err(error),
             Err(error) => {
                 tracing::warn!(folder = line.folder(), %error, "cannot stand for election");

@@ -62,8 +62,6 @@ pub(crate) enum Entry {
     In(Seat),
     /// It would have had to wait, and has left.
     Busy,
-    /// It has lost its place: with its session, or because somebody deleted its node.
-    Displaced,
 }
 
 impl Line {
@@ -102,43 +100,41 @@ impl Line {
     /// Dropping the future leaves the line, in the background.
     pub(crate) async fn enter(&self, rule: Rule, patient: bool) -> Result<Entry, Error> {
         loop {
-            match self.attempt(rule, patient).await? {
-                Entry::Displaced => {}
-                entry => return Ok(entry),
+            if let Some(entry) = self.attempt(rule, patient).await? {
+                return Ok(entry);
             }
         }
     }
 
-    /// As [`enter`](Self::enter), but a place that is lost is not taken anew.
+    /// As [`enter`](Self::enter), but `None` when it lost its place: with its session, or because
+    /// somebody deleted its node.
     ///
     /// # Errors
     /// As [`enter`](Self::enter).
     ///
     /// # Cancel safety
     /// As [`enter`](Self::enter).
-    pub(crate) async fn attempt(&self, rule: Rule, patient: bool) -> Result<Entry, Error> {
+    pub(crate) async fn attempt(&self, rule: Rule, patient: bool) -> Result<Option<Entry>, Error> {
         let status = self.client.wait_connected().await?;
         let bound = self.client.view().session();
         if bound != 0 && bound != status.session_number {
             return Err(ErrorKind::SessionLost.into());
         }
         let mut seat = Seat::new(self, rule, patient);
-        let entry = match seat.be_admitted().await {
-            Ok(Effect::Admit) => Entry::In(seat),
-            Ok(Effect::TurnAway) => Entry::Busy,
-            Ok(_) => Entry::Displaced,
+        let error = match seat.be_admitted().await {
+            Ok(Effect::Admit) => return Ok(Some(Entry::In(seat))),
+            Ok(Effect::TurnAway) => return Ok(Some(Entry::Busy)),
+            Ok(_) => ErrorKind::Refused(ErrorCode::NoNode).into(),
             Err(error) => match error.kind() {
                 ErrorKind::SessionLost
                 | ErrorKind::Refused(ErrorCode::SessionExpired | ErrorCode::UnknownSession) => {
-                    Entry::Displaced
+                    error
                 }
                 _ => return Err(error),
             },
         };
-        if matches!(entry, Entry::Displaced) {
-            tracing::info!(folder = self.folder(), "lost a place in line");
-        }
-        Ok(entry)
+        tracing::info!(folder = self.folder(), %error, "lost a place in line");
+        Ok(None)
     }
 
     /// Who stands in line, in its order.

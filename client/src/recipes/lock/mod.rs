@@ -131,7 +131,7 @@ impl<'a, G: 'a> IntoFuture for Acquire<'a, G> {
 async fn acquire(line: &Line, rule: Rule) -> Result<Guard, Error> {
     match line.enter(rule, true).await? {
         Entry::In(seat) => Ok(Guard::new(seat)),
-        entry => unreachable!("{entry:?}: the patient stay, and the displaced begin anew"),
+        Entry::Busy => unreachable!("the patient are not turned away"),
     }
 }
 
@@ -139,6 +139,6 @@ async fn acquire(line: &Line, rule: Rule) -> Result<Guard, Error> {
 async fn try_acquire(line: &Line, rule: Rule) -> Result<Option<Guard>, Error> {
     Ok(match line.enter(rule, false).await? {
         Entry::In(seat) => Some(Guard::new(seat)),
-        _ => None,
+        Entry::Busy => None,
     })
 }

@@ -52,7 +52,7 @@ impl Semaphore {
                 // In the same session: who loses that has lost its turn, too.
                 let leases = self.leases.of_client(turn.client());
                 match leases.attempt(Rule::Places(self.places), true).await {
-                    Ok(Entry::In(seat)) => return Ok(Guard::new(seat)),
+                    Ok(Some(Entry::In(seat))) => return Ok(Guard::new(seat)),
                     Ok(_) => {}
                     Err(error) if matches!(error.kind(), ErrorKind::SessionLost) => {}
                     Err(error) => return Err(error),

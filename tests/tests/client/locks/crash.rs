@@ -73,7 +73,10 @@ async fn case(
     // The semaphore's mutex is left in the background.
     wait_for_nodes(rival, &lines, recipe.nodes_of_a_holder()).await;
     let mut attempt = Box::pin(attempt(&victim, recipe, &folder, &register, &writes));
-    let waiting = wait_for_nodes(rival, &lines, recipe.nodes_with_a_waiter());
+    let waiting = async {
+        wait_for_nodes(rival, &lines, recipe.nodes_with_a_waiter()).await;
+        proxy.wait_for_requests(recipe.requests_of_a_waiter()).await;
+    };
     let holds = plan.is_some_and(|(_, fault)| fault.holds());
     let mut outcome = None;
     let mut dropped = false;

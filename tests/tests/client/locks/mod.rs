@@ -59,6 +59,16 @@ impl Recipe {
         }
     }
 
+    /// How many requests one makes, at least, before it waits.
+    fn requests_of_a_waiter(self) -> usize {
+        match self {
+            // Enter and list for the mutex beside it, then for the lease.
+            Self::Semaphore => 4,
+            // Enter, list, watch.
+            _ => 3,
+        }
+    }
+
     /// Acquires it; a read lock excludes writers only.
     async fn hold(self, client: &Client, folder: &str) -> Result<Holding, Error> {
         let locks = || ReadWriteLock::new(client, folder);
