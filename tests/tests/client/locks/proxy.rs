@@ -165,14 +165,13 @@ impl Shared {
                     let index = *self.requests.borrow();
                     self.requests.send_modify(|requests| *requests += 1);
                     let plan = *self.plan.lock().unwrap();
-                    match plan {
-                        Some((at, fault)) if at == index && fault.is_before() => {
-                            if !self.happen(fault).await {
-                                return Ok(());
-                            }
+                    let due = plan.filter(|(at, _)| *at == index).map(|(_, fault)| fault);
+                    if let Some(fault) = due {
+                        if !fault.is_before() {
+                            awaited = Some((xid, fault));
+                        } else if !self.happen(fault).await {
+                            return Ok(());
                         }
-                        Some((at, fault)) if at == index => awaited = Some((xid, fault)),
-                        _ => {}
                     }
                 }
                 server_out.write_all(&frame).await?;
