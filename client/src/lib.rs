@@ -12,6 +12,7 @@ mod hosts;
 mod io;
 mod payload;
 mod queue;
+pub mod recipes;
 pub mod request;
 mod retry;
 mod session;
