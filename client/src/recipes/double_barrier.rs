@@ -189,8 +189,7 @@ impl Entered {
     /// # Cancel safety
     /// Dropping the future leaves without waiting for the others.
     pub async fn leave(mut self) -> Result<(), Error> {
-        let own_path = self.own.path().to_owned();
-        let name = &own_path[own_path.rfind('/').map_or(0, |slash| slash + 1)..];
+        let name = self.own.name().to_owned();
         loop {
             drain(&mut self.events);
             // After its own node is gone a member waits on even in another session.
@@ -201,7 +200,7 @@ impl Entered {
             };
             members.retain(|name| name != READY);
             members.sort_unstable();
-            match leave(&members, name, self.own.is_gone()) {
+            match leave(&members, &name, self.own.is_gone()) {
                 Leave::Pass => {
                     self.own.set_gone();
                     return Ok(());

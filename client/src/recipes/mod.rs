@@ -24,10 +24,13 @@
 mod barrier;
 mod cas;
 mod counter;
+#[cfg(feature = "discovery")]
+pub mod discovery;
 mod double_barrier;
 mod group;
 mod locking_queue;
 mod own_node;
+mod partitioner;
 mod persistent_node;
 mod queue;
 mod queue_format;
@@ -39,6 +42,7 @@ pub use self::{
     double_barrier::{DoubleBarrier, Entered},
     group::GroupMember,
     locking_queue::{LockingQueue, Taken},
+    partitioner::{SetPartitioner, Share},
     persistent_node::{PersistentNode, PersistentNodeBuilder, Presence},
     queue::{Element, Queue},
     queue_format::QueueFormat,

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use quorate_protocol::Stat;
+use quorate_protocol::{SessionId, Stat, path};
 
 use crate::{
     Client,
+    create::join,
     error::{Error, ErrorKind},
     state::{State, Status},
 };
@@ -13,131 +14,237 @@ use crate::{
 /// Between attempts to delete a node that is not wanted any more.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// An ephemeral node whose name nobody else of this session uses at the same time, or whose data is unique. It is deleted when this is dropped, also when the future that
-/// creates it is: calls are carried out in order, so the deletion comes behind the creation.
+/// How often the creation of a node is tried whose answer is lost each time.
+const ATTEMPTS: usize = 10;
+
+/// An ephemeral node that stands for a participant. It is deleted when this is dropped; also when the future is that
+/// creates it, since calls are carried out in order: whoever looks for the node behind its creation finds it.
 ///
-/// All its calls are made in the session it belongs to.
+/// All its calls are made in the session it belongs to. When that is lost there is nothing left to delete.
 #[derive(Debug)]
 pub(crate) struct OwnNode {
+    node: Wanted,
+    known: Known,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// It may be there: it is being created.
+    Maybe,
+    There,
+    Gone,
+}
+
+/// What tells the node from those of others.
+#[derive(Debug)]
+struct Wanted {
     client: Client,
+    /// Without its number as long as it has none.
     path: String,
-    gone: bool,
+    data: Vec<u8>,
+    /// The server gives it a number; its path without that is unique.
+    is_sequential: bool,
+}
+
+/// Whether a node with this owner and data was created by somebody with that session and data.
+fn is_mine(owner: SessionId, data: &[u8], session: SessionId, own_data: &[u8]) -> bool {
+    owner == session && data == own_data
+}
+
+impl Wanted {
+    /// The node, if it is there: its path and its `Stat`.
+    async fn find(&self) -> Result<Option<(String, Stat)>, Error> {
+        let path = if self.is_sequential {
+            let (parent, begin) = path::split(&self.path).unwrap_or(("/", ""));
+            let children = match self.client.children(parent).await {
+                Err(error) if error.is_no_node() => return Ok(None),
+                children => children?,
+            };
+            let Some(name) = children.names.iter().find(|name| name.starts_with(begin)) else {
+                return Ok(None);
+            };
+            join(parent, name)
+        } else {
+            self.path.clone()
+        };
+        let node = match self.client.get(&path).await {
+            Err(error) if error.is_no_node() => return Ok(None),
+            node => node?,
+        };
+        let Stat { ephemeral_owner: owner, .. } = node.stat;
+        let is_mine = is_mine(owner, &node.data, self.client.session_id(), &self.data);
+        Ok(is_mine.then_some((path, node.stat)))
+    }
+
+    /// Deletes the node if it is there.
+    async fn clear(&self) -> Result<(), Error> {
+        let Some((path, _)) = self.find().await? else { return Ok(()) };
+        delete(&self.client, &path).await
+    }
+
+    /// Deletes the node, however long that takes: until it is gone, or the session with it.
+    async fn clear_in_the_end(self) {
+        while let Err(error) = self.clear().await {
+            if error.is_session_lost() {
+                return;
+            }
+            if !error.is_retryable() {
+                tracing::warn!(%error, path = self.path, "a node stays until its session ends");
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Deletes a node; that it is not there is no error.
+async fn delete(client: &Client, path: &str) -> Result<(), Error> {
+    match client.delete(path).repeatable().await {
+        Err(error) if !error.is_no_node() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 impl OwnNode {
-    /// Creates the node exactly once, and its parents if they are missing.
+    /// Creates a node exactly once, and its parents if they are missing. The path, or else the data, must be used by nobody
+    /// else of the session.
     ///
     /// # Errors
-    /// [`ErrorCode::NodeExists`](quorate_protocol::ErrorCode::NodeExists) when the name is somebody else's after all.
+    /// [`ErrorCode::NodeExists`](quorate_protocol::ErrorCode::NodeExists) when the path is somebody else's.
     pub(crate) async fn create(
         client: &Client,
         path: String,
         data: &[u8],
     ) -> Result<(Self, Stat), Error> {
-        let own = Self { client: client.in_this_session(), path, gone: false };
-        let create = own.client.create(&own.path, data).ephemeral().repeatable();
-        let error = match create.with_parents().await {
-            Ok(created) => return Ok((own, created.stat)),
-            Err(error) if error.is_node_exists() => error,
-            Err(error) => return Err(error),
-        };
-        // It may be there because the answer of an earlier attempt was lost.
-        if !error.surely_not_done()
-            && let Some(stat) = own.is_mine(data).await?
-        {
-            return Ok((own, stat));
+        Self::begin(client, path, data, false).finish().await
+    }
+
+    /// The same with a number at the end of its name. The path must be unique without the number.
+    pub(crate) async fn create_sequential(
+        client: &Client,
+        path: String,
+        data: &[u8],
+    ) -> Result<(Self, Stat), Error> {
+        Self::begin(client, path, data, true).finish().await
+    }
+
+    fn begin(client: &Client, path: String, data: &[u8], is_sequential: bool) -> Self {
+        let (client, data) = (client.in_this_session(), data.to_owned());
+        Self { node: Wanted { client, path, data, is_sequential }, known: Known::Maybe }
+    }
+
+    async fn finish(mut self) -> Result<(Self, Stat), Error> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let Wanted { client, path, data, is_sequential } = &self.node;
+            let create = client.create(path, data).ephemeral();
+            let create = if *is_sequential { create.sequential() } else { create };
+            let error = match create.with_parents().await {
+                Ok(created) => return Ok(self.found(created.path, created.stat)),
+                Err(error) => error,
+            };
+            let is_unknown = matches!(error.kind(), ErrorKind::ConnectionLost(_));
+            if is_unknown {
+                if let Some((path, stat)) = self.node.find().await? {
+                    return Ok(self.found(path, stat));
+                }
+            } else if error.surely_not_done() {
+                self.known = Known::Gone;
+            }
+            if !is_unknown || attempts == ATTEMPTS {
+                return Err(error);
+            }
         }
-        Err(own.not_mine(error))
     }
 
-    /// The node's `Stat` if it was created here. Others may use the name too, but not the data as well.
-    async fn is_mine(&self, data: &[u8]) -> Result<Option<Stat>, Error> {
-        let node = match self.client.get(&self.path).await {
-            Err(error) if error.is_no_node() => return Ok(None),
-            node => node?,
-        };
-        let is_mine = node.stat.ephemeral_owner == self.client.session_id() && node.data == data;
-        Ok(is_mine.then_some(node.stat))
-    }
-
-    fn not_mine(mut self, error: Error) -> Error {
-        self.gone = true;
-        error
+    fn found(mut self, path: String, stat: Stat) -> (Self, Stat) {
+        self.node.path = path;
+        self.node.is_sequential = false;
+        self.known = Known::There;
+        (self, stat)
     }
 
     /// The client, bound to the session.
     pub(crate) fn client(&self) -> &Client {
-        &self.client
+        &self.node.client
     }
 
     pub(crate) fn path(&self) -> &str {
-        &self.path
+        &self.node.path
+    }
+
+    /// The last part of the path.
+    pub(crate) fn name(&self) -> &str {
+        path::split(&self.node.path).map_or("", |(_, name)| name)
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone
+        self.known == Known::Gone
     }
 
-    /// Somebody deleted it, perhaps this client together with something else.
+    /// It was deleted otherwise, perhaps together with something else.
     pub(crate) fn set_gone(&mut self) {
-        self.gone = true;
+        self.known = Known::Gone;
     }
 
     /// Deletes the node. That it is not there is no error.
     ///
     /// Dropping the future leaves the node to the drop of this value.
     pub(crate) async fn delete(&mut self) -> Result<(), Error> {
-        match self.client.delete(&self.path).repeatable().await {
-            Err(error) if !error.is_no_node() => Err(error),
-            _ => {
-                self.gone = true;
-                Ok(())
-            }
-        }
+        delete(&self.node.client, &self.node.path).await?;
+        self.known = Known::Gone;
+        Ok(())
     }
 
     /// Until the session is lost: the node is not to be relied on then.
     pub(crate) async fn lost(&self) {
-        session_lost(&self.client).await;
+        session_lost(&self.node.client).await;
     }
 }
 
 impl Drop for OwnNode {
     fn drop(&mut self) {
-        if !self.gone {
-            delete_in_background(self.client.clone(), std::mem::take(&mut self.path));
+        if self.known == Known::Gone {
+            return;
         }
+        let Wanted { client, path, data, is_sequential } = &mut self.node;
+        // At the end of the process there is no runtime, nor need for one: the session is closed.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let node = Wanted {
+            client: client.clone(),
+            path: std::mem::take(path),
+            data: std::mem::take(data),
+            is_sequential: *is_sequential,
+        };
+        runtime.spawn(node.clear_in_the_end());
     }
 }
 
 /// Until the session that `bound` is bound to is lost, or the client closed.
 pub(crate) async fn session_lost(bound: &Client) {
     let number = bound.view().session();
-    let over = |status: &Status| {
-        let ended = matches!(status.state, State::Lost) && status.session_number == number;
-        number == u64::MAX || status.session_number > number || ended || status.state == State::Closed
+    let is_over = |status: &Status| {
+        let has_ended = status.state == State::Lost && status.session_number == number;
+        has_ended || status.session_number > number || status.state == State::Closed
     };
+    // Bound to none, for want of one.
+    if number == u64::MAX {
+        return;
+    }
     // The sender is gone when the client is.
-    let _ = bound.status().wait_for(over).await;
+    let _ = bound.status().wait_for(is_over).await;
 }
 
-/// Deletes a node of the session that `bound` is bound to. The request goes out behind all that were sent, and again
-/// until it is answered or the session is lost, which deletes the node too.
-fn delete_in_background(bound: Client, path: String) {
-    let mut answer = bound.delete(&path).repeatable().send();
-    // Without a runtime, at the end of the process, there is nobody to look after it.
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-    runtime.spawn(async move {
-        while let Err(error) = answer.await {
-            let again = error.is_retryable() && !error.is_session_lost();
-            if !again {
-                if !error.is_no_node() && !matches!(error.kind(), ErrorKind::SessionLost) {
-                    tracing::warn!(%error, path, "a node of this session is left behind");
-                }
-                return;
-            }
-            tokio::time::sleep(PAUSE).await;
-            answer = bound.delete(&path).repeatable().send();
-        }
-    });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_mine_by_session_and_data() {
+        let mine = SessionId(1);
+        assert!(is_mine(mine, b"id", mine, b"id"));
+        assert!(!is_mine(SessionId(2), b"id", mine, b"id"));
+        assert!(!is_mine(mine, b"other", mine, b"id"));
+    }
 }

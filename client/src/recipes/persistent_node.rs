@@ -144,6 +144,11 @@ impl PersistentNode {
         self.presence.clone()
     }
 
+    /// Stops keeping the node, and leaves it there: for one that is to outlive its session, until somebody deletes it.
+    pub fn leave_there(self) {
+        self.task.abort();
+    }
+
     /// Deletes the node, and waits until it is gone.
     ///
     /// # Errors

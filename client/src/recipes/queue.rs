@@ -1,6 +1,9 @@
 //! Queues.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use quorate_protocol::{OpCode, Zxid, path};
@@ -73,6 +76,8 @@ pub struct Queue {
     path: String,
     format: QueueFormat,
     waiting: Mutex<Waiting>,
+    /// An element is not among those as last seen, although it may be there.
+    has_missed: AtomicBool,
 }
 
 /// The elements as last seen.
@@ -94,6 +99,17 @@ impl Waiting {
     }
 }
 
+/// An attempt to remove an element. Dropped when it fails, or is given up: the element may still be there.
+struct Attempt<'a> {
+    has_missed: &'a AtomicBool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.has_missed.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The names of elements, in the order in which they are taken.
 pub(super) fn in_order(mut names: Vec<String>, format: QueueFormat) -> Vec<String> {
     names.retain(|name| format.is_element(name));
@@ -109,7 +125,8 @@ impl Queue {
     pub fn new(client: &Client, path: &str, format: QueueFormat) -> Result<Self, Error> {
         path::validate(path)?;
         let waiting = Mutex::new(Waiting { is_stale: true, ..Waiting::default() });
-        Ok(Self { client: client.clone(), path: path.to_owned(), format, waiting })
+        let has_missed = AtomicBool::new(false);
+        Ok(Self { client: client.clone(), path: path.to_owned(), format, waiting, has_missed })
     }
 
     /// Puts an item, and answers the name of its element. Of kazoo's priorities it gets 100, of Curator's none.
@@ -164,8 +181,11 @@ impl Queue {
     /// Dropping the future may lose an element. Wait with [`ready`](Self::ready), and see this through.
     pub async fn try_take(&self) -> Result<Option<Element>, Error> {
         while let Some(name) = self.next_name(false).await? {
-            if let Some(element) = self.remove(&name).await? {
-                return Ok(Some(element));
+            let attempt = Attempt { has_missed: &self.has_missed };
+            let removed = self.remove(&name).await?;
+            std::mem::forget(attempt);
+            if removed.is_some() {
+                return Ok(removed);
             }
         }
         Ok(None)
@@ -216,6 +236,10 @@ impl Queue {
             };
             while events.try_next().is_some() {
                 waiting.is_stale = true;
+            }
+            if self.has_missed.swap(false, Ordering::Relaxed) {
+                waiting.is_stale = true;
+                waiting.names.clear();
             }
             if waiting.must_refresh() {
                 waiting.names = children(&self.client, &self.path, self.format).await?.into();
@@ -279,7 +303,7 @@ pub(super) async fn put(
         }
         created => created?,
     };
-    Ok(created.path[created.path.rfind('/').map_or(0, |slash| slash + 1)..].to_owned())
+    Ok(path::split(&created.path).map_or("", |(_, name)| name).to_owned())
 }
 
 /// Creates several elements at once.

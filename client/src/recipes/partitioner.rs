@@ -1,0 +1,269 @@
+//! A set of items divided among those who are there.
+
+use std::time::Duration;
+
+use quorate_protocol::path;
+use uuid::Uuid;
+
+use super::own_node::OwnNode;
+use crate::{
+    Client,
+    create::join,
+    error::{Error, ErrorKind},
+    watch::WatchStream,
+};
+
+/// What kazoo's locks have in the names of their nodes.
+const LOCK: &str = "__lock__";
+
+/// Divides a set of items among its members, so that each has at most one owner: kazoo's `SetPartitioner`, with the same
+/// nodes: members as children of `party`, a lock for each item below `locks`.
+///
+/// # Delivery
+/// Every item is owned by at most one member whose session lives. When members come or go, all give back their shares and
+/// divide anew, so an item has no owner for a while: at least as long as the members must have been the same
+/// (`settle`).
+///
+/// # Example
+/// ```no_run
+/// # use quorate_client::{Client, Error, recipes::SetPartitioner};
+/// # async fn example(client: &Client, work: impl AsyncFn(&str)) -> Result<(), Error> {
+/// let settle = std::time::Duration::from_secs(5);
+/// let items = ["queue-1", "queue-2", "queue-3"];
+/// let member = SetPartitioner::join(client, "/work", items, "host-1", settle).await?;
+/// loop {
+///     let share = member.acquire().await?;
+///     tokio::select! {
+///         () = share.revoked() => {}
+///         () = async { for item in share.items() { work(item).await } } => {}
+///     }
+///     share.release().await?;
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SetPartitioner {
+    client: Client,
+    party: String,
+    locks: String,
+    items: Vec<String>,
+    id: String,
+    settle: Duration,
+    member: OwnNode,
+}
+
+/// The ids of the members, from the names of their nodes.
+fn members(names: &[String]) -> Vec<&str> {
+    let mut members: Vec<_> =
+        names.iter().filter_map(|name| name.split_once('-')).map(|(_, id)| id).collect();
+    members.sort_unstable();
+    members
+}
+
+/// The items of a member: every n-th of them. All members must come to the same result.
+fn share(members: &[&str], id: &str, items: &[String]) -> Option<Vec<String>> {
+    let place = members.iter().position(|member| *member == id)?;
+    Some(items.iter().skip(place).step_by(members.len()).cloned().collect())
+}
+
+/// Whose node has to go before a contender has the lock: the one right before it. `None` when it has the lock;
+/// an error when it is not there.
+fn predecessor<'a>(names: &'a [String], own: &str) -> Result<Option<&'a str>, ErrorKind> {
+    let number = |name: &'a str| name.rsplit_once(LOCK).map(|(_, number)| (number, name));
+    let own_number = own.rsplit_once(LOCK).map(|(_, number)| number);
+    if !names.iter().any(|name| name == own) {
+        return Err(ErrorKind::Unexpected("absence of the lock's node"));
+    }
+    let before = names.iter().filter_map(|name| number(name));
+    let before = before.filter(|(number, _)| Some(*number) < own_number);
+    Ok(before.max().map(|(_, name)| name))
+}
+
+impl SetPartitioner {
+    /// Joins those who divide `items`. All must name the same items, and each its own id. `settle` is how long the members
+    /// must have been the same before they divide; kazoo's default is 30 s.
+    ///
+    /// # Errors
+    /// When the path, an item or the id are no names of nodes.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves again.
+    pub async fn join(
+        client: &Client,
+        path: &str,
+        items: impl IntoIterator<Item = impl Into<String>>,
+        id: &str,
+        settle: Duration,
+    ) -> Result<Self, Error> {
+        path::validate(path)?;
+        let (party, locks) = (join(path, "party"), join(path, "locks"));
+        let mut items: Vec<String> = items.into_iter().map(Into::into).collect();
+        items.sort_unstable();
+        items.dedup();
+        for item in &items {
+            path::validate(&join(&locks, item))?;
+            if item.contains('/') {
+                return Err(ErrorKind::BadArgument("an item with a slash").into());
+            }
+        }
+        let name = format!("{}-{id}", Uuid::new_v4().simple());
+        let (member, _) = OwnNode::create(client, join(&party, &name), id.as_bytes()).await?;
+        let (client, id) = (client.clone(), id.to_owned());
+        Ok(Self { client, party, locks, items, id, settle, member })
+    }
+
+    /// Waits until the members have been the same for long enough, and acquires this member's share.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SessionLost`] when the session ends: this member is out then, and must join anew.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives back what was acquired of the share.
+    pub async fn acquire(&self) -> Result<Share, Error> {
+        let mut events = self.client.watch(&self.party).children().await?;
+        loop {
+            let names = self.settled(&mut events).await?;
+            let Some(items) = share(&members(&names), &self.id, &self.items) else {
+                return Err(ErrorKind::Unexpected("absence of the member's node").into());
+            };
+            let acquired = tokio::select! {
+                acquired = self.lock_all(&items) => Some(acquired?),
+                item = events.next() => { item.ok_or(ErrorKind::Closed)?; None }
+                () = self.member.lost() => return Err(ErrorKind::SessionLost.into()),
+            };
+            let Some(locks) = acquired else { continue };
+            if events.try_next().is_none() {
+                let session = self.member.client().clone();
+                return Ok(Share { items, locks, session, events: events.into() });
+            }
+        }
+    }
+
+    /// The names of the members' nodes, when they have been the same for long enough.
+    async fn settled(&self, events: &mut WatchStream) -> Result<Vec<String>, Error> {
+        loop {
+            while events.try_next().is_some() {}
+            let names = self.member.client().children(&self.party).await?.names;
+            tokio::select! {
+                () = tokio::time::sleep(self.settle) => return Ok(names),
+                item = events.next() => drop(item.ok_or(ErrorKind::Closed)?),
+                () = self.member.lost() => return Err(ErrorKind::SessionLost.into()),
+            }
+        }
+    }
+
+    async fn lock_all(&self, items: &[String]) -> Result<Vec<OwnNode>, Error> {
+        let mut locks = Vec::with_capacity(items.len());
+        for item in items {
+            locks.push(self.lock(item).await?);
+        }
+        Ok(locks)
+    }
+
+    /// Acquires the lock of an item, as kazoo's `Lock` does.
+    async fn lock(&self, item: &str) -> Result<OwnNode, Error> {
+        let parent = join(&self.locks, item);
+        let path = join(&parent, &format!("{}{LOCK}", Uuid::new_v4().simple()));
+        let client = self.member.client();
+        let (own, _) = OwnNode::create_sequential(client, path, self.id.as_bytes()).await?;
+        loop {
+            let names = client.children(&parent).await?.names;
+            let Some(before) = predecessor(&names, own.name())? else { return Ok(own) };
+            let before = join(&parent, before);
+            let (stat, changed) = client.exists(&before).watch().await?;
+            if stat.is_some() {
+                changed.await?;
+            }
+        }
+    }
+
+    /// Leaves, and waits until this member's node is gone. Shares must be released before. Dropping the value leaves too,
+    /// without waiting.
+    ///
+    /// # Errors
+    /// When there is no connection for long.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves in the background.
+    pub async fn leave(mut self) -> Result<(), Error> {
+        match self.member.delete().await {
+            Err(error) if error.is_session_lost() => Ok(()),
+            done => done,
+        }
+    }
+}
+
+/// The items of a member of a [`SetPartitioner`]. Dropping it gives them back.
+#[derive(Debug)]
+#[must_use = "dropping it gives the items back"]
+pub struct Share {
+    items: Vec<String>,
+    locks: Vec<OwnNode>,
+    session: Client,
+    events: tokio::sync::Mutex<WatchStream>,
+}
+
+impl Share {
+    /// The items; perhaps none, when there are more members than items.
+    pub fn items(&self) -> &[String] {
+        &self.items
+    }
+
+    /// Until the share must be given back: members came or went, or the session was lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect, if no other is pending.
+    pub async fn revoked(&self) {
+        let mut events = self.events.lock().await;
+        tokio::select! {
+            _ = events.next() => {}
+            () = super::own_node::session_lost(&self.session) => {}
+        }
+    }
+
+    /// Gives the items back, and waits until others can have them.
+    ///
+    /// # Errors
+    /// When there is no connection for long.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives them back in the background.
+    pub async fn release(mut self) -> Result<(), Error> {
+        for lock in &mut self.locks {
+            match lock.delete().await {
+                Err(error) if !error.is_session_lost() => return Err(error),
+                _ => lock.set_gone(),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_item_has_one_owner() {
+        let items = names(&["a", "b", "c", "d", "e"]);
+        let party = names(&["22-y", "11-z-1", "33-x"]);
+        let members = members(&party);
+        assert_eq!(members, ["x", "y", "z-1"]);
+        let shares: Vec<_> = members.iter().map(|id| share(&members, id, &items).unwrap()).collect();
+        assert_eq!(shares, [names(&["a", "d"]), names(&["b", "e"]), names(&["c"])]);
+        assert_eq!(share(&members, "w", &items), None);
+    }
+
+    #[test]
+    fn a_lock_is_had_in_the_order_of_numbers() {
+        let contenders = names(&["f__lock__0000000003", "a__lock__0000000005", "c__lock__0000000004", "x"]);
+        let before = |own| predecessor(&contenders, own);
+        assert!(matches!(before("f__lock__0000000003"), Ok(None)));
+        assert!(matches!(before("a__lock__0000000005"), Ok(Some("c__lock__0000000004"))));
+        assert!(before("b__lock__0000000009").is_err());
+    }
+}
