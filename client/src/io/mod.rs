@@ -76,11 +76,8 @@ pub(crate) struct Driver {
     parts: Parts,
     watches: Registry,
     wire: Option<Wire>,
-    /// The server's first record has not come.
-    greeting: bool,
+    stage: Stage,
     greeted: Time,
-    /// Calls may pass.
-    open: bool,
     /// Calls that wait for a connection, ahead of those in the queue.
     kept: VecDeque<Call>,
     resolving: Option<Boxed<Result<Vec<Endpoint>, Disconnect>>>,
@@ -99,6 +96,17 @@ pub(crate) struct Driver {
     ended: bool,
 }
 
+/// What the wire is ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing, or there is none.
+    Shut,
+    /// The server's first record has not come.
+    Greeting,
+    /// Calls may pass.
+    Open,
+}
+
 /// Watches that are being set again.
 struct Restoring {
     sinks: Vec<Arc<Sink>>,
@@ -113,9 +121,8 @@ impl Driver {
             parts,
             watches: Registry::default(),
             wire: None,
-            greeting: false,
             greeted: Time::ZERO,
-            open: false,
+            stage: Stage::Shut,
             kept: VecDeque::new(),
             resolving: None,
             connecting: None,
@@ -231,9 +238,9 @@ impl Driver {
     }
 
     fn take_frame(&mut self, mut frame: Bytes) -> Result<(), Disconnect> {
-        if self.greeting {
+        if self.stage == Stage::Greeting {
             let response = ConnectResponse::from_bytes(&frame)?;
-            self.greeting = false;
+            self.stage = Stage::Shut;
             self.step(Input::Answered(response));
             return Ok(());
         }
@@ -360,7 +367,7 @@ impl Driver {
 
     fn poll_queue(&mut self, cx: &mut Context<'_>) -> bool {
         let mut taken = std::mem::take(&mut self.taken);
-        let any = self.parts.shared.queue.take(&mut taken, self.open, cx.waker());
+        let any = self.parts.shared.queue.take(&mut taken, self.stage == Stage::Open, cx.waker());
         if any {
             self.take_calls(&mut taken);
             for unwatch in taken.unwatches.drain(..) {
@@ -417,7 +424,7 @@ impl Driver {
     /// Removes the server's watch that nobody wants any more, unless a call on its way sets it.
     fn unwatch(&mut self, unwatch: &Unwatch) {
         let Some(kind) = self.watches.unwatch(unwatch) else { return };
-        let Some(wire) = self.wire.as_mut().filter(|_| self.open) else { return };
+        let Some(wire) = self.wire.as_mut().filter(|_| self.stage == Stage::Open) else { return };
         if wire.pending().any(|call| sets_watch_at(call, &unwatch.path)) {
             return;
         }
@@ -437,6 +444,9 @@ impl Driver {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.wire.as_ref().is_some_and(Wire::has_output) {
+            return false;
+        }
         let now = self.now();
         let Some(wire) = &mut self.wire else { return false };
         match wire.poll_write(cx, now) {
@@ -456,14 +466,14 @@ impl Driver {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = self.parts.session.deadline() else { return false };
-        if self.now() >= deadline {
-            self.step(Input::Timer);
-            return true;
-        }
-        let deadline = self.parts.shared.start + deadline;
+        let at = self.parts.shared.start + deadline;
         // Most deadlines move away with every byte; the timer follows when it has fired.
-        if self.timer.deadline() > deadline || self.timer.is_elapsed() {
-            self.timer.as_mut().reset(deadline);
+        if self.timer.deadline() > at || self.timer.is_elapsed() {
+            if self.now() >= deadline {
+                self.step(Input::Timer);
+                return true;
+            }
+            self.timer.as_mut().reset(at);
         }
         self.timer.as_mut().poll(cx).is_ready()
     }
@@ -490,7 +500,6 @@ impl Driver {
                 self.connecting = Some((endpoint.to_string(), connecting));
             }
             Effect::Greet(greeting) => self.greet(greeting, now),
-            Effect::Secure => {}
             Effect::Restore => self.restore(),
             Effect::Open => self.open(),
             Effect::Ping => {
@@ -532,7 +541,7 @@ impl Driver {
             read_only: Some(read_only),
         };
         wire.put(|out| request.encode(out));
-        (self.greeting, self.greeted) = (true, now);
+        (self.stage, self.greeted) = (Stage::Greeting, now);
     }
 
     /// Sends identities and watches, ahead of all calls.
@@ -561,7 +570,7 @@ impl Driver {
 
     /// Lets calls pass, those first that wait already.
     fn open(&mut self) {
-        self.open = true;
+        self.stage = Stage::Open;
         self.parts.shared.queue.open();
         let Some(wire) = &mut self.wire else { return };
         for call in self.kept.drain(..) {
@@ -573,7 +582,7 @@ impl Driver {
         tracing::debug!(cause = %Chain(&**cause), "connection ended");
         self.connecting = None;
         self.probing = None;
-        (self.open, self.greeting) = (false, false);
+        self.stage = Stage::Shut;
         (self.ping_sent, self.restoring) = (None, None);
         let Some(wire) = self.wire.take() else { return };
         let mut refused = self.sync_refused.take();
