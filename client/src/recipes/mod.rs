@@ -1,54 +1,73 @@
-//! Recipes: what programs build from nodes and watches, in the formats of Apache Curator and kazoo, so that
-//! programs in Java, Python and Rust share them.
+//! Recipes: what is built from nodes, watches and sessions.
+//!
+//! * [`lock`]: mutexes, read-write locks, semaphores, several locks at once.
+//! * [`leader`]: one of many leads.
+//! * [`barrier`]: some wait until all are there, or until somebody lets them pass.
+//! * [`shared`]: counters, and values that are changed only if they are what they were.
+//! * [`queue`]: what one puts, one of many takes.
+//! * [`membership`]: who is there; nodes that are kept; a set divided among those who are there.
+//! * `discovery` (feature `discovery`): instances of services, and where they are.
+//!
+//! Their nodes are those of Apache Curator's recipes, and of kazoo's where Curator has none, so that
+//! programs with these libraries work together.
 //!
 //! # What all have in common
-//! * Nothing is left behind: nodes that stand for a participant are ephemeral and have unique names, so that one
-//!   whose creation was interrupted is found again, and one that was given up is deleted, as soon as there is a
-//!   connection or at the latest with the session.
-//! * Whoever depends on the session (a member of a barrier, the holder of an element or of a share) has a guard
-//!   with `lost()`, and its calls fail with [`ErrorKind::SessionLost`](crate::ErrorKind::SessionLost) once that
-//!   session is gone, even if the client has a new one.
-//! * A write whose answer was lost is looked after: it is repeated when it was surely not done, counts as done when
-//!   it surely was, and otherwise the call fails with an error that says so
-//!   ([`Error::surely_not_done`](crate::Error::surely_not_done) is false).
-//!
-//! # Which delivery, which order
-//! | recipe | guarantee |
-//! |---|---|
-//! | [`Counter`], [`SharedValue`] | a change is made at most once; one that may have been made says so |
-//! | [`Queue`] | each element to at most one consumer; lost if that one fails on the way |
-//! | [`LockingQueue`] | each element until one consumer is done with it: at least once |
-//! | [`SetPartitioner`] | each item has at most one owner whose session lives |
-//! | [`PersistentNode`], [`GroupMember`] | there as long as it is kept, but for moments after the loss of a session |
+//! * Nothing is left behind: a node that stands for a participant is ephemeral and told from all
+//!   others, so that one whose creation was interrupted is found again, and one that was given up is
+//!   deleted as soon as there is a connection, or goes with the session.
+//! * Whoever depends on the session has a guard with `lost()`, and its calls fail with
+//!   [`ErrorKind::SessionLost`](crate::ErrorKind::SessionLost) once that session is gone, even if the
+//!   client has a new one.
+//! * A write whose answer was lost is looked after: it is repeated when it was surely not done,
+//!   counts as done when it surely was, and otherwise the call fails with an error that says so
+//!   ([`Error::surely_not_done`] is false).
 
-mod barrier;
-mod cas;
-mod counter;
+pub mod barrier;
 #[cfg(feature = "discovery")]
 pub mod discovery;
-mod double_barrier;
-mod group;
-mod locking_queue;
+pub mod leader;
+pub(crate) mod line;
+pub mod lock;
+pub mod membership;
 mod own_node;
-mod partitioner;
-mod persistent_node;
-mod queue;
-mod queue_format;
-mod shared_value;
+pub mod queue;
+pub mod shared;
 
-pub use self::{
-    barrier::Barrier,
-    counter::{Counter, CounterChange, CounterFormat},
-    double_barrier::{DoubleBarrier, Entered},
-    group::GroupMember,
-    locking_queue::{LockingQueue, Taken},
-    partitioner::{SetPartitioner, Share},
-    persistent_node::{PersistentNode, PersistentNodeBuilder, Presence},
-    queue::{Element, Queue},
-    queue_format::QueueFormat,
-    shared_value::{SharedValue, TrySet, Value, Values},
-};
+use std::fmt;
+
+use quorate_protocol::Zxid;
+
+pub use self::line::Participant;
 use crate::{Client, error::Error};
+
+/// A number that grows with each holder of a lock, each leader, each lease: the zxid of the
+/// transaction that created its node.
+///
+/// Hand it on with every write to a store outside, and let the store refuse a write with a smaller
+/// number than it has seen: so a holder that was paused for long and does not know that it has
+/// lost its lock does no harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(Zxid);
+
+impl FencingToken {
+    /// As a number, above zero.
+    pub fn get(self) -> i64 {
+        self.0.0
+    }
+}
+
+impl From<Zxid> for FencingToken {
+    fn from(zxid: Zxid) -> Self {
+        Self(zxid)
+    }
+}
+
+impl fmt::Display for FencingToken {
+    /// As a decimal number: it goes to stores that know nothing of zxids.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.0.fmt(f)
+    }
+}
 
 /// Creates a persistent node, unless it is there, and its parents.
 async fn ensure_node(client: &Client, path: &str) -> Result<(), Error> {

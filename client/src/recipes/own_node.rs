@@ -6,9 +6,8 @@ use quorate_protocol::{SessionId, Stat, path};
 
 use crate::{
     Client,
-    create::join,
     error::{Error, ErrorKind},
-    state::{State, Status},
+    recipes::line::session_ended,
 };
 
 /// Between attempts to delete a node that is not wanted any more.
@@ -39,11 +38,8 @@ enum Known {
 #[derive(Debug)]
 struct Wanted {
     client: Client,
-    /// Without its number as long as it has none.
     path: String,
     data: Vec<u8>,
-    /// The server gives it a number; its path without that is unique.
-    is_sequential: bool,
 }
 
 /// Whether a node with this owner and data was created by somebody with that session and data.
@@ -52,34 +48,23 @@ fn is_mine(owner: SessionId, data: &[u8], session: SessionId, own_data: &[u8]) -
 }
 
 impl Wanted {
-    /// The node, if it is there: its path and its `Stat`.
-    async fn find(&self) -> Result<Option<(String, Stat)>, Error> {
-        let path = if self.is_sequential {
-            let (parent, begin) = path::split(&self.path).unwrap_or(("/", ""));
-            let children = match self.client.children(parent).await {
-                Err(error) if error.is_no_node() => return Ok(None),
-                children => children?,
-            };
-            let Some(name) = children.names.iter().find(|name| name.starts_with(begin)) else {
-                return Ok(None);
-            };
-            join(parent, name)
-        } else {
-            self.path.clone()
-        };
-        let node = match self.client.get(&path).await {
+    /// The node's `Stat`, if it is there.
+    async fn find(&self) -> Result<Option<Stat>, Error> {
+        let node = match self.client.get(&self.path).await {
             Err(error) if error.is_no_node() => return Ok(None),
             node => node?,
         };
         let Stat { ephemeral_owner: owner, .. } = node.stat;
         let is_mine = is_mine(owner, &node.data, self.client.session_id(), &self.data);
-        Ok(is_mine.then_some((path, node.stat)))
+        Ok(is_mine.then_some(node.stat))
     }
 
     /// Deletes the node if it is there.
     async fn clear(&self) -> Result<(), Error> {
-        let Some((path, _)) = self.find().await? else { return Ok(()) };
-        delete(&self.client, &path).await
+        match self.find().await? {
+            Some(_) => delete(&self.client, &self.path).await,
+            None => Ok(()),
+        }
     }
 
     /// Deletes the node, however long that takes: until it is gone, or the session with it.
@@ -116,53 +101,32 @@ impl OwnNode {
         path: String,
         data: &[u8],
     ) -> Result<(Self, Stat), Error> {
-        Self::begin(client, path, data, false).finish().await
-    }
-
-    /// The same with a number at the end of its name. The path must be unique without the number.
-    pub(crate) async fn create_sequential(
-        client: &Client,
-        path: String,
-        data: &[u8],
-    ) -> Result<(Self, Stat), Error> {
-        Self::begin(client, path, data, true).finish().await
-    }
-
-    fn begin(client: &Client, path: String, data: &[u8], is_sequential: bool) -> Self {
         let (client, data) = (client.in_this_session(), data.to_owned());
-        Self { node: Wanted { client, path, data, is_sequential }, known: Known::Maybe }
-    }
-
-    async fn finish(mut self) -> Result<(Self, Stat), Error> {
+        let mut own = Self { node: Wanted { client, path, data }, known: Known::Maybe };
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let Wanted { client, path, data, is_sequential } = &self.node;
-            let create = client.create(path, data).ephemeral();
-            let create = if *is_sequential { create.sequential() } else { create };
-            let error = match create.with_parents().await {
-                Ok(created) => return Ok(self.found(created.path, created.stat)),
+            let Wanted { client, path, data } = &own.node;
+            let error = match client.create(path, data).ephemeral().with_parents().await {
+                Ok(created) => {
+                    own.known = Known::There;
+                    return Ok((own, created.stat));
+                }
                 Err(error) => error,
             };
             let is_unknown = matches!(error.kind(), ErrorKind::ConnectionLost(_));
             if is_unknown {
-                if let Some((path, stat)) = self.node.find().await? {
-                    return Ok(self.found(path, stat));
+                if let Some(stat) = own.node.find().await? {
+                    own.known = Known::There;
+                    return Ok((own, stat));
                 }
             } else if error.surely_not_done() {
-                self.known = Known::Gone;
+                own.known = Known::Gone;
             }
             if !is_unknown || attempts == ATTEMPTS {
                 return Err(error);
             }
         }
-    }
-
-    fn found(mut self, path: String, stat: Stat) -> (Self, Stat) {
-        self.node.path = path;
-        self.node.is_sequential = false;
-        self.known = Known::There;
-        (self, stat)
     }
 
     /// The client, bound to the session.
@@ -199,7 +163,7 @@ impl OwnNode {
 
     /// Until the session is lost: the node is not to be relied on then.
     pub(crate) async fn lost(&self) {
-        session_lost(&self.node.client).await;
+        session_ended(&self.node.client).await;
     }
 }
 
@@ -208,32 +172,16 @@ impl Drop for OwnNode {
         if self.known == Known::Gone {
             return;
         }
-        let Wanted { client, path, data, is_sequential } = &mut self.node;
+        let Wanted { client, path, data } = &mut self.node;
         // At the end of the process there is no runtime, nor need for one: the session is closed.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let node = Wanted {
             client: client.clone(),
             path: std::mem::take(path),
             data: std::mem::take(data),
-            is_sequential: *is_sequential,
         };
         runtime.spawn(node.clear_in_the_end());
     }
-}
-
-/// Until the session that `bound` is bound to is lost, or the client closed.
-pub(crate) async fn session_lost(bound: &Client) {
-    let number = bound.view().session();
-    let is_over = |status: &Status| {
-        let has_ended = status.state == State::Lost && status.session_number == number;
-        has_ended || status.session_number > number || status.state == State::Closed
-    };
-    // Bound to none, for want of one.
-    if number == u64::MAX {
-        return;
-    }
-    // The sender is gone when the client is.
-    let _ = bound.status().wait_for(is_over).await;
 }
 
 #[cfg(test)]

@@ -22,12 +22,12 @@ pub use self::{
     provider::{DownInstances, ProviderStrategy, ServiceProvider},
     uri_spec::{UriPart, UriSpec, UriSpecError},
 };
-use super::persistent_node::{PersistentNode, Presence};
 use crate::{
     Client,
     cache::{Changes, ChildrenCache},
     create::join,
     error::{Error, ErrorKind},
+    recipes::membership::{PersistentNode, Presence},
     request::Node,
 };
 

@@ -5,6 +5,7 @@ use quorate_protocol::path;
 use crate::{
     Client,
     error::{Error, ErrorKind},
+    recipes::ensure_node,
 };
 
 /// A barrier: all wait while its node is there. Curator's `DistributedBarrier`, kazoo's `Barrier`.
@@ -31,7 +32,7 @@ impl Barrier {
     /// # Cancel safety
     /// Dropping the future leaves unknown whether it was set; setting it again does no harm.
     pub async fn set(&self) -> Result<(), Error> {
-        super::ensure_node(&self.client, &self.path).await
+        ensure_node(&self.client, &self.path).await
     }
 
     /// Removes the barrier, and answers whether it was there. After a lost connection that may be `true` although

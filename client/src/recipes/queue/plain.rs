@@ -9,11 +9,12 @@ use bytes::Bytes;
 use quorate_protocol::{OpCode, Zxid, path};
 use tokio::sync::Mutex;
 
-use super::{ensure_node, queue_format::QueueFormat};
+use super::format::QueueFormat;
 use crate::{
     Client,
     create::join,
     error::{Error, ErrorKind},
+    recipes::ensure_node,
     watch::WatchStream,
 };
 

@@ -3,11 +3,11 @@
 use quorate_protocol::{ErrorCode, Stat, Zxid, path};
 use uuid::Uuid;
 
-use super::own_node::OwnNode;
 use crate::{
     Client,
     create::join,
     error::{Error, ErrorKind},
+    recipes::own_node::OwnNode,
     watch::WatchStream,
 };
 

@@ -5,15 +5,18 @@ use std::time::Duration;
 use quorate_protocol::path;
 use uuid::Uuid;
 
-use super::own_node::OwnNode;
 use crate::{
     Client,
     create::join,
     error::{Error, ErrorKind},
+    recipes::{
+        line::{Entry, Line, Rule, Seat, session_ended},
+        own_node::OwnNode,
+    },
     watch::WatchStream,
 };
 
-/// What kazoo's locks have in the names of their nodes.
+/// What kazoo's locks have in the names of their nodes, right before the number.
 const LOCK: &str = "__lock__";
 
 /// Divides a set of items among its members, so that each has at most one owner: kazoo's `SetPartitioner`, with the same
@@ -26,7 +29,7 @@ const LOCK: &str = "__lock__";
 ///
 /// # Example
 /// ```no_run
-/// # use quorate_client::{Client, Error, recipes::SetPartitioner};
+/// # use quorate_client::{Client, Error, recipes::membership::SetPartitioner};
 /// # async fn example(client: &Client, work: impl AsyncFn(&str)) -> Result<(), Error> {
 /// let settle = std::time::Duration::from_secs(5);
 /// let items = ["queue-1", "queue-2", "queue-3"];
@@ -64,19 +67,6 @@ fn members(names: &[String]) -> Vec<&str> {
 fn share(members: &[&str], id: &str, items: &[String]) -> Option<Vec<String>> {
     let place = members.iter().position(|member| *member == id)?;
     Some(items.iter().skip(place).step_by(members.len()).cloned().collect())
-}
-
-/// Whose node has to go before a contender has the lock: the one right before it. `None` when it has the lock;
-/// an error when it is not there.
-fn predecessor<'a>(names: &'a [String], own: &str) -> Result<Option<&'a str>, ErrorKind> {
-    let number = |name: &'a str| name.rsplit_once(LOCK).map(|(_, number)| (number, name));
-    let own_number = own.rsplit_once(LOCK).map(|(_, number)| number);
-    if !names.iter().any(|name| name == own) {
-        return Err(ErrorKind::Unexpected("absence of the lock's node"));
-    }
-    let before = names.iter().filter_map(|name| number(name));
-    let before = before.filter(|(number, _)| Some(*number) < own_number);
-    Ok(before.max().map(|(_, name)| name))
 }
 
 impl SetPartitioner {
@@ -152,29 +142,18 @@ impl SetPartitioner {
         }
     }
 
-    async fn lock_all(&self, items: &[String]) -> Result<Vec<OwnNode>, Error> {
+    /// Acquires the locks of all items.
+    async fn lock_all(&self, items: &[String]) -> Result<Vec<Seat>, Error> {
         let mut locks = Vec::with_capacity(items.len());
         for item in items {
-            locks.push(self.lock(item).await?);
-        }
-        Ok(locks)
-    }
-
-    /// Acquires the lock of an item, as kazoo's `Lock` does.
-    async fn lock(&self, item: &str) -> Result<OwnNode, Error> {
-        let parent = join(&self.locks, item);
-        let path = join(&parent, &format!("{}{LOCK}", Uuid::new_v4().simple()));
-        let client = self.member.client();
-        let (own, _) = OwnNode::create_sequential(client, path, self.id.as_bytes()).await?;
-        loop {
-            let names = client.children(&parent).await?.names;
-            let Some(before) = predecessor(&names, own.name())? else { return Ok(own) };
-            let before = join(&parent, before);
-            let (stat, changed) = client.exists(&before).watch().await?;
-            if stat.is_some() {
-                changed.await?;
+            let line = Line::new(self.member.client(), &join(&self.locks, item), LOCK)?;
+            let line = line.with_data(self.id.clone().into());
+            match line.enter(Rule::Alone, true).await? {
+                Entry::In(seat) => locks.push(seat),
+                Entry::Busy => unreachable!("it is patient"),
             }
         }
+        Ok(locks)
     }
 
     /// Leaves, and waits until this member's node is gone. Shares must be released before. Dropping the value leaves too,
@@ -198,7 +177,7 @@ impl SetPartitioner {
 #[must_use = "dropping it gives the items back"]
 pub struct Share {
     items: Vec<String>,
-    locks: Vec<OwnNode>,
+    locks: Vec<Seat>,
     session: Client,
     events: tokio::sync::Mutex<WatchStream>,
 }
@@ -217,22 +196,23 @@ impl Share {
         let mut events = self.events.lock().await;
         tokio::select! {
             _ = events.next() => {}
-            () = super::own_node::session_lost(&self.session) => {}
+            () = session_ended(&self.session) => {}
         }
     }
 
     /// Gives the items back, and waits until others can have them.
     ///
     /// # Errors
-    /// When there is no connection for long.
+    /// When the nodes may not be deleted.
     ///
     /// # Cancel safety
     /// Dropping the future gives them back in the background.
-    pub async fn release(mut self) -> Result<(), Error> {
-        for lock in &mut self.locks {
-            match lock.delete().await {
-                Err(error) if !error.is_session_lost() => return Err(error),
-                _ => lock.set_gone(),
+    pub async fn release(self) -> Result<(), Error> {
+        for lock in self.locks {
+            match lock.leave().await {
+                // It had gone before.
+                Err(error) if error.is_session_lost() || error.is_no_node() => {}
+                left => left?,
             }
         }
         Ok(())
@@ -256,14 +236,5 @@ mod tests {
         let shares: Vec<_> = members.iter().map(|id| share(&members, id, &items).unwrap()).collect();
         assert_eq!(shares, [names(&["a", "d"]), names(&["b", "e"]), names(&["c"])]);
         assert_eq!(share(&members, "w", &items), None);
-    }
-
-    #[test]
-    fn a_lock_is_had_in_the_order_of_numbers() {
-        let contenders = names(&["f__lock__0000000003", "a__lock__0000000005", "c__lock__0000000004", "x"]);
-        let before = |own| predecessor(&contenders, own);
-        assert!(matches!(before("f__lock__0000000003"), Ok(None)));
-        assert!(matches!(before("a__lock__0000000005"), Ok(Some("c__lock__0000000004"))));
-        assert!(before("b__lock__0000000009").is_err());
     }
 }

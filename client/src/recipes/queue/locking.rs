@@ -3,20 +3,19 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use quorate_protocol::{ErrorCode, OpCode, Zxid, path};
+use quorate_protocol::{ErrorCode, OpCode, path};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{
-    ensure_node,
-    own_node::OwnNode,
-    queue::{self, Element},
-    queue_format::QueueFormat,
+    format::QueueFormat,
+    plain::{self, Element},
 };
 use crate::{
     Client,
     create::join,
     error::{Error, ErrorKind},
+    recipes::{FencingToken, ensure_node, own_node::OwnNode},
     watch::WatchStream,
 };
 
@@ -27,7 +26,7 @@ use crate::{
 /// # Delivery
 /// At least once: an element whose consumer gives it back, is gone or loses its session is taken by another. An element
 /// that was declared [`done`](Taken::done) is never delivered again. Two consumers work on one element only when the
-/// first goes on after [`Taken::lost`]; [`Taken::fence`] tells the later one.
+/// first goes on after [`Taken::lost`]; [`Taken::token`] tells the later one.
 ///
 /// # Ordering
 /// Elements are taken in the order of their names: by priority, smaller ones first, then in the order they were put;
@@ -80,18 +79,18 @@ impl LockingQueue {
     /// Puts an item: as [`Queue::put`](super::Queue::put).
     pub async fn put(&self, item: &[u8]) -> Result<String, Error> {
         let prefix = self.format.prefix(None)?;
-        queue::put(&self.client, &self.entries, &prefix, &self.format.encode(&[item])).await
+        plain::put(&self.client, &self.entries, &prefix, &self.format.encode(&[item])).await
     }
 
     /// Puts an item with a priority: as [`Queue::put_with_priority`](super::Queue::put_with_priority).
     pub async fn put_with_priority(&self, item: &[u8], priority: i32) -> Result<String, Error> {
         let prefix = self.format.prefix(Some(priority))?;
-        queue::put(&self.client, &self.entries, &prefix, &self.format.encode(&[item])).await
+        plain::put(&self.client, &self.entries, &prefix, &self.format.encode(&[item])).await
     }
 
     /// Puts several items, each as an element, all or none of them: as [`Queue::put_all`](super::Queue::put_all).
     pub async fn put_all(&self, items: &[&[u8]]) -> Result<(), Error> {
-        queue::put_all(&self.client, &self.entries, self.format, None, items).await
+        plain::put_all(&self.client, &self.entries, self.format, None, items).await
     }
 
     /// How many elements there are, those worked on included.
@@ -99,7 +98,7 @@ impl LockingQueue {
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn len(&self) -> Result<usize, Error> {
-        Ok(queue::children(&self.client, &self.entries, self.format).await?.len())
+        Ok(plain::children(&self.client, &self.entries, self.format).await?.len())
     }
 
     /// Takes the first element that nobody works on; `None` when there is none.
@@ -117,7 +116,7 @@ impl LockingQueue {
             }
         }
         let [elements, locked] = lists;
-        for name in free(queue::in_order(elements, self.format), locked) {
+        for name in free(plain::in_order(elements, self.format), locked) {
             if let Some(taken) = self.lock(name).await? {
                 return Ok(Some(taken));
             }
@@ -169,7 +168,7 @@ impl LockingQueue {
         };
         let data = Bytes::copy_from_slice(&node.data);
         let element = Element { name, data, czxid: node.stat.czxid, format: self.format };
-        Ok(Some(Taken { element, path, own, fence: stat.czxid, entries: self.entries.clone() }))
+        Ok(Some(Taken { element, path, own, token: stat.czxid.into(), entries: self.entries.clone() }))
     }
 
     /// Creates the folders, which otherwise come with the first element and the first lock.
@@ -189,7 +188,7 @@ pub struct Taken {
     element: Element,
     path: String,
     own: OwnNode,
-    fence: Zxid,
+    token: FencingToken,
     entries: String,
 }
 
@@ -199,9 +198,9 @@ impl Taken {
         &self.element
     }
 
-    /// A number that is greater for every later consumer of the same element.
-    pub fn fence(&self) -> Zxid {
-        self.fence
+    /// The fencing token: larger than that of all consumers of the element before.
+    pub fn token(&self) -> FencingToken {
+        self.token
     }
 
     /// Until the session is lost: another consumer may take the element then.
