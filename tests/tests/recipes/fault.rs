@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use quorate_client::Client;
+use quorate_client::{Client, cache::TreeCache};
 use quorate_tests::{Server, wait::PATIENCE};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -87,6 +87,7 @@ pub(crate) async fn at_each_request<T>(
     check: impl AsyncFn(&Client, Fault, Option<T>),
 ) {
     let plain = builder(server).connect().await.expect("the server opens a session");
+    let subject = server.subject();
     for kind in KINDS {
         for at in 1.. {
             let fault = Fault { kind, at };
@@ -96,11 +97,11 @@ pub(crate) async fn at_each_request<T>(
             prepare(&healthy).await;
             let run = run(server, &root, fault, &act);
             let Ok(outcome) = timeout(PATIENCE, run).await else {
-                panic!("{fault}: the actions do not end");
+                panic!("{subject:?}, {fault}: the actions do not end; there is {:?}", tree(&healthy).await);
             };
             let was_hit = outcome.was_hit;
             let Ok(()) = timeout(PATIENCE, check(&healthy, fault, outcome.result)).await else {
-                panic!("{fault}: the check does not end");
+                panic!("{subject:?}, {fault}: the check does not end; there is {:?}", tree(&healthy).await);
             };
             plain.delete_recursive(&root).await.expect("the chroot can go");
             if !was_hit {
@@ -109,6 +110,13 @@ pub(crate) async fn at_each_request<T>(
             }
         }
     }
+}
+
+/// All nodes, for a test that fails.
+async fn tree(client: &Client) -> Vec<String> {
+    let tree = TreeCache::start(client, "/").await.expect("it can be read");
+    let tree = tree.snapshot();
+    tree.iter().map(|(path, node)| format!("{path} of {}", node.stat.ephemeral_owner)).collect()
 }
 
 async fn run<T>(

@@ -226,7 +226,9 @@ fn a_double_barrier_lets_the_others_go_on() {
             let barrier = DoubleBarrier::new(&barrier, "/barrier", 2).unwrap();
             *other.borrow_mut() = Some(tokio::spawn(async move {
                 let entered = barrier.enter().await.unwrap();
+                eprintln!("DBG other entered");
                 entered.leave().await.unwrap();
+                eprintln!("DBG other left");
             }));
         };
         let check = async |client: &Client, fault: Fault, result: Option<()>| {
@@ -236,6 +238,7 @@ fn a_double_barrier_lets_the_others_go_on() {
                 assert!(children(client, "/barrier").await.is_empty(), "{fault}");
                 return;
             }
+            eprintln!("DBG {fault} begin check");
             // The other one may be waiting for a mate, or have gone.
             eventually("one or none", async || {
                 children(client, "/barrier").await.iter().filter(|name| *name != "ready").count() <= 1
@@ -243,6 +246,7 @@ fn a_double_barrier_lets_the_others_go_on() {
             .await;
             let barrier = DoubleBarrier::new(client, "/barrier", 2).unwrap();
             let replacement = async { barrier.enter().await.unwrap().leave().await.unwrap() };
+            eprintln!("DBG one or none");
             let is_alone = tokio::select! {
                 () = replacement => true,
                 ended = &mut other => {
@@ -250,6 +254,7 @@ fn a_double_barrier_lets_the_others_go_on() {
                     false
                 }
             };
+            eprintln!("DBG alone {is_alone}");
             if is_alone {
                 other.await.unwrap();
             }

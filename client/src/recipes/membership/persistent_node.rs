@@ -244,7 +244,7 @@ impl Keeper {
                     failures = 0;
                     let is_over = matches!(presence, Presence::Closed);
                     self.presence.send_replace(presence);
-                    if is_over || !self.wait(None).await {
+                    if is_over || !self.wait(data.is_some(), None).await {
                         return;
                     }
                 }
@@ -254,7 +254,7 @@ impl Keeper {
                     tracing::warn!(%error, path = self.path, "node is not as it shall be");
                     self.presence.send_replace(Presence::Failing(error));
                     let is_too_often = data.is_none() && failures >= CLOSE_ATTEMPTS;
-                    if is_too_often || !self.wait(Some(PAUSE)).await {
+                    if is_too_often || !self.wait(data.is_some(), Some(PAUSE)).await {
                         return;
                     }
                 }
@@ -268,19 +268,18 @@ impl Keeper {
         self.wanted.borrow_and_update().clone().filter(|_| !is_dropped)
     }
 
-    /// Until there is a reason to look again; false when there will be none.
-    async fn wait(&mut self, pause: Option<Duration>) -> bool {
+    /// Until there is a reason to look again; false when there will be none. `is_wanted` is what the last look went by:
+    /// that it was given up is a reason, once.
+    async fn wait(&mut self, is_wanted: bool, pause: Option<Duration>) -> bool {
         let pause = async {
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => std::future::pending().await,
             }
         };
-        let is_given_up = self.wanted.has_changed().is_err() || self.wanted.borrow().is_none();
         tokio::select! {
             item = self.events.next() => item.is_some(),
-            // Given up: that is a reason as well, once.
-            _ = self.wanted.changed(), if !is_given_up => true,
+            _ = self.wanted.changed(), if is_wanted => true,
             // Another session, or none.
             _ = self.statuses.changed() => self.statuses.borrow().state != State::Closed,
             () = pause => true,
