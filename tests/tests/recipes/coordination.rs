@@ -149,7 +149,10 @@ fn a_set_is_divided_anew_when_members_come_and_go() {
         two.leave().await.unwrap();
         assert!(children(&other, "/set/party").await.is_empty());
         for item in ITEMS {
-            eventually("no lock", async || children(&other, &format!("/set/locks/{item}")).await.is_empty()).await;
+            eventually("no lock", async || {
+                children(&other, &format!("/set/locks/{item}")).await.is_empty()
+            })
+            .await;
         }
     });
 }

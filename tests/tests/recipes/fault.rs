@@ -97,11 +97,17 @@ pub(crate) async fn at_each_request<T>(
             prepare(&healthy).await;
             let run = run(server, &root, fault, &act);
             let Ok(outcome) = timeout(PATIENCE, run).await else {
-                panic!("{subject:?}, {fault}: the actions do not end; there is {:?}", tree(&healthy).await);
+                panic!(
+                    "{subject:?}, {fault}: the actions do not end; there is {:?}",
+                    tree(&healthy).await
+                );
             };
             let was_hit = outcome.was_hit;
             let Ok(()) = timeout(PATIENCE, check(&healthy, fault, outcome.result)).await else {
-                panic!("{subject:?}, {fault}: the check does not end; there is {:?}", tree(&healthy).await);
+                panic!(
+                    "{subject:?}, {fault}: the check does not end; there is {:?}",
+                    tree(&healthy).await
+                );
             };
             plain.delete_recursive(&root).await.expect("the chroot can go");
             if !was_hit {
@@ -160,7 +166,9 @@ struct Plan {
 impl Plan {
     /// Whether the fault is at this request.
     fn strikes_at(&self, frame: &[u8]) -> bool {
-        let number = |from: usize| frame.get(from..from + 4).map(|b| i32::from_be_bytes(b.try_into().unwrap()));
+        let number = |from: usize| {
+            frame.get(from..from + 4).map(|b| i32::from_be_bytes(b.try_into().unwrap()))
+        };
         // Pings and what a new connection begins with have numbers below 0; -11 closes the session.
         let counts = number(0) > Some(0) && number(4) != Some(-11);
         if !counts || !self.is_armed.load(Ordering::SeqCst) {

@@ -30,7 +30,9 @@ fn a_counter_counts_each_change_at_most_once() {
             let counter = Counter::new(client, "/a/counter").unwrap();
             [counter.add(1).await, counter.add(1).await, counter.add(1).await]
         };
-        let check = async |client: &Client, fault: Fault, results: Option<[Result<_, Error>; 3]>| {
+        let check = async |client: &Client,
+                           fault: Fault,
+                           results: Option<[Result<_, Error>; 3]>| {
             let number = Counter::new(client, "/a/counter").unwrap().get().await.unwrap();
             let Some(results) = results else {
                 assert!((0..=3).contains(&number), "{fault}: {number}");
@@ -138,7 +140,9 @@ fn a_queue_delivers_at_most_once() {
             }
             results
         };
-        let check = async |client: &Client, fault: Fault, results: Option<Vec<Result<(), Error>>>| {
+        let check = async |client: &Client,
+                           fault: Fault,
+                           results: Option<Vec<Result<(), Error>>>| {
             let queue = Queue::new(client, "/queue", QueueFormat::Curator).unwrap();
             let mut all = delivered.take();
             while let Some(element) = queue.try_take().await.unwrap() {
@@ -194,7 +198,11 @@ fn a_locking_queue_delivers_at_least_once() {
             let done = done.take();
             assert!(done.iter().all(|item| !rest.contains(item)), "{fault}: {done:?} {rest:?}");
             if result.is_some() {
-                assert_eq!((done, rest), (vec!["2".into()], vec!["3".into(), "1".into()]), "{fault}");
+                assert_eq!(
+                    (done, rest),
+                    (vec!["2".into()], vec!["3".into(), "1".into()]),
+                    "{fault}"
+                );
             } else {
                 // What was done just before is the one that may be missing.
                 let mut all = rest.clone();
@@ -226,9 +234,7 @@ fn a_double_barrier_lets_the_others_go_on() {
             let barrier = DoubleBarrier::new(&barrier, "/barrier", 2).unwrap();
             *other.borrow_mut() = Some(tokio::spawn(async move {
                 let entered = barrier.enter().await.unwrap();
-                eprintln!("DBG other entered");
                 entered.leave().await.unwrap();
-                eprintln!("DBG other left");
             }));
         };
         let check = async |client: &Client, fault: Fault, result: Option<()>| {
@@ -238,15 +244,14 @@ fn a_double_barrier_lets_the_others_go_on() {
                 assert!(children(client, "/barrier").await.is_empty(), "{fault}");
                 return;
             }
-            eprintln!("DBG {fault} begin check");
             // The other one may be waiting for a mate, or have gone.
             eventually("one or none", async || {
-                children(client, "/barrier").await.iter().filter(|name| *name != "ready").count() <= 1
+                children(client, "/barrier").await.iter().filter(|name| *name != "ready").count()
+                    <= 1
             })
             .await;
             let barrier = DoubleBarrier::new(client, "/barrier", 2).unwrap();
             let replacement = async { barrier.enter().await.unwrap().leave().await.unwrap() };
-            eprintln!("DBG one or none");
             let is_alone = tokio::select! {
                 () = replacement => true,
                 ended = &mut other => {
@@ -254,7 +259,6 @@ fn a_double_barrier_lets_the_others_go_on() {
                     false
                 }
             };
-            eprintln!("DBG alone {is_alone}");
             if is_alone {
                 other.await.unwrap();
             }

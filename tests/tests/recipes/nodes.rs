@@ -64,7 +64,8 @@ fn a_shared_value_is_seen_and_changed_by_all() {
         };
         assert_eq!(values.next().await, Some(Some(first.clone())));
         assert_eq!(value.try_set(&seed, b"late").await.unwrap(), TrySet::Changed(first));
-        let last = value.update(|value| Bytes::from([&value.data[..], b"+"].concat())).await.unwrap();
+        let last =
+            value.update(|value| Bytes::from([&value.data[..], b"+"].concat())).await.unwrap();
         same.wait_until(&last).await.unwrap();
         assert_eq!(same.current().unwrap().data, "first+");
         other.delete("/config/a").await.unwrap();
@@ -173,7 +174,8 @@ fn members_of_a_group_see_each_other() {
 fn services_are_found_as_long_as_they_are_there() {
     with_each(async |server| {
         let (client, user) = (connect(&server).await, connect(&server).await);
-        let services: ServiceDiscovery<String> = ServiceDiscovery::new(&client, "/services").unwrap();
+        let services: ServiceDiscovery<String> =
+            ServiceDiscovery::new(&client, "/services").unwrap();
         let seen: ServiceDiscovery<String> = ServiceDiscovery::new(&user, "/services").unwrap();
         assert!(seen.names().await.unwrap().is_empty());
         let instance = |id: &str, port| {
@@ -190,7 +192,9 @@ fn services_are_found_as_long_as_they_are_there() {
 
         let provider = seen.provider("mail", ProviderStrategy::RoundRobin).await.unwrap();
         let ports = |count| {
-            (0..count).map(|_| provider.choose().and_then(|i| i.port).unwrap_or(0)).collect::<Vec<_>>()
+            (0..count)
+                .map(|_| provider.choose().and_then(|i| i.port).unwrap_or(0))
+                .collect::<Vec<_>>()
         };
         assert_eq!(ports(3), [25, 26, 25]);
         // One that is not to be used, one that is down, one that is gone, and what is no instance.

@@ -112,7 +112,10 @@ fn a_locked_element_stays_until_it_is_done() {
             mine.put_all(&[b"a", b"b"]).await.unwrap();
             let a = mine.take().await.unwrap();
             let b = theirs.take().await.unwrap();
-            assert_eq!((a.element().item().unwrap(), b.element().item().unwrap()), ("a".into(), "b".into()));
+            assert_eq!(
+                (a.element().item().unwrap(), b.element().item().unwrap()),
+                ("a".into(), "b".into())
+            );
             assert!(theirs.try_take().await.unwrap().is_none());
             assert_eq!(mine.len().await.unwrap(), 2);
             b.done().await.unwrap();
@@ -142,8 +145,10 @@ fn a_locked_element_stays_until_it_is_done() {
         }
 
         // With the session the element goes to another.
-        let (mine, theirs) =
-            (LockingQueue::kazoo(&client, "/locking").unwrap(), LockingQueue::kazoo(&other, "/locking").unwrap());
+        let (mine, theirs) = (
+            LockingQueue::kazoo(&client, "/locking").unwrap(),
+            LockingQueue::kazoo(&other, "/locking").unwrap(),
+        );
         mine.put(b"x").await.unwrap();
         let lost = mine.take().await.unwrap();
         expire(&server, &client, session).await;

@@ -69,11 +69,21 @@ fn enter(ready: Option<Zxid>, present: &[Zxid], wanted: usize) -> Enter {
 }
 
 /// The first by name stays until it is alone, so that one of those inside is always there for the others to see;
-/// everybody else goes at once.
-fn leave(members: &[String], own: &str, is_gone: bool) -> Leave {
+/// everybody else goes at once, and waits for `left`: those who were there then. Those who come later may be of the next
+/// round, and wait themselves.
+fn leave(members: &[String], own: &str, left: Option<&[String]>) -> Leave {
+    match (members, left) {
+        ([], _) => Leave::Pass,
+        (_, Some(left)) => {
+            let is_over = !members.iter().any(|name| left.contains(name));
+            if is_over { Leave::Pass } else { Leave::Wait }
+        }
+        (members, None) => leave_first(members, own),
+    }
+}
+
+fn leave_first(members: &[String], own: &str) -> Leave {
     match members {
-        [] => Leave::Pass,
-        _ if is_gone => Leave::Wait,
         [only] if only == own => Leave::Close,
         [first, ..] if first == own => Leave::Wait,
         _ => Leave::Delete,
@@ -190,6 +200,7 @@ impl Entered {
     /// Dropping the future leaves without waiting for the others.
     pub async fn leave(mut self) -> Result<(), Error> {
         let name = self.own.name().to_owned();
+        let mut left = None;
         loop {
             drain(&mut self.events);
             // After its own node is gone a member waits on even in another session.
@@ -200,13 +211,20 @@ impl Entered {
             };
             members.retain(|name| name != READY);
             members.sort_unstable();
-            match leave(&members, &name, self.own.is_gone()) {
+            match leave(&members, &name, left.as_deref()) {
                 Leave::Pass => {
                     self.own.set_gone();
                     return Ok(());
                 }
-                Leave::Close => self.close().await?,
-                Leave::Delete => self.own.delete().await?,
+                Leave::Close => {
+                    self.close().await?;
+                    return Ok(());
+                }
+                Leave::Delete => {
+                    self.own.delete().await?;
+                    members.retain(|member| *member != name);
+                    left = Some(members);
+                }
                 Leave::Wait if self.own.is_gone() => {
                     self.events.next().await.ok_or(ErrorKind::Closed)?;
                 }
@@ -249,7 +267,11 @@ mod tests {
     #[test]
     fn the_barrier_opens_when_all_are_there() {
         let check = |ready: Option<i64>, present: &[i64], expected| {
-            assert_eq!(enter(ready.map(Zxid), &zxids(present), 2), expected, "{ready:?} {present:?}");
+            assert_eq!(
+                enter(ready.map(Zxid), &zxids(present), 2),
+                expected,
+                "{ready:?} {present:?}"
+            );
         };
         check(None, &[1], Enter::Wait);
         check(None, &[1, 2], Enter::Open);
@@ -265,16 +287,23 @@ mod tests {
 
     #[test]
     fn the_first_member_leaves_last() {
-        let check = |members: &[&str], is_gone, expected| {
-            let members: Vec<_> = members.iter().map(ToString::to_string).collect();
-            assert_eq!(leave(&members, "b", is_gone), expected, "{members:?}");
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let check = |members: &[&str], expected| {
+            assert_eq!(leave(&names(members), "b", None), expected, "{members:?}");
         };
-        check(&["a", "b", "c"], false, Leave::Delete);
-        check(&["a", "c"], true, Leave::Wait);
-        check(&["b", "c"], false, Leave::Wait);
-        check(&["b"], false, Leave::Close);
-        check(&[], true, Leave::Pass);
-        check(&[], false, Leave::Pass);
-        check(&["a"], false, Leave::Delete);
+        check(&["a", "b", "c"], Leave::Delete);
+        check(&["b", "c"], Leave::Wait);
+        check(&["b"], Leave::Close);
+        check(&[], Leave::Pass);
+        check(&["a"], Leave::Delete);
+        let check = |members: &[&str], expected| {
+            let left = names(&["a", "c"]);
+            assert_eq!(leave(&names(members), "b", Some(&left)), expected, "{members:?}");
+        };
+        check(&["a", "c"], Leave::Wait);
+        check(&["c", "d"], Leave::Wait);
+        // Of the next round.
+        check(&["d"], Leave::Pass);
+        check(&[], Leave::Pass);
     }
 }

@@ -67,7 +67,9 @@ impl<P: Serialize + DeserializeOwned> ServiceDiscovery<P> {
             ServiceType::Dynamic => node,
             ServiceType::Static | ServiceType::Permanent => node.outlive_session(),
             ServiceType::DynamicSequential => {
-                return Err(ErrorKind::BadArgument("sequential instances cannot be registered").into());
+                return Err(
+                    ErrorKind::BadArgument("sequential instances cannot be registered").into()
+                );
             }
         };
         let (name, id) = (instance.name.clone(), instance.id.clone());
@@ -115,7 +117,11 @@ impl<P: Serialize + DeserializeOwned> ServiceDiscovery<P> {
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
-    pub async fn instance(&self, name: &str, id: &str) -> Result<Option<ServiceInstance<P>>, Error> {
+    pub async fn instance(
+        &self,
+        name: &str,
+        id: &str,
+    ) -> Result<Option<ServiceInstance<P>>, Error> {
         let path = self.path_of(name, id)?;
         match self.client.get(&path).await {
             Err(error) if error.is_no_node() => Ok(None),

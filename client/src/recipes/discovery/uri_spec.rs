@@ -111,7 +111,11 @@ mod tests {
         let check = |spec: &str, instance: &ServiceInstance<()>, uri| {
             assert_eq!(spec.parse::<UriSpec>().unwrap().build(instance), uri);
         };
-        check("{scheme}://{address}:{port}/{ name }?{[}{id}{]}", &instance, "http://10.0.0.1:25/mail?{7}");
+        check(
+            "{scheme}://{address}:{port}/{ name }?{[}{id}{]}",
+            &instance,
+            "http://10.0.0.1:25/mail?{7}",
+        );
         check("{service-type}{other}{}", &instance, "dynamic");
         instance.ssl_port = Some(465);
         check("{scheme}:{ssl-port}", &instance, "https:465");

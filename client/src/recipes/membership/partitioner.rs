@@ -233,7 +233,8 @@ mod tests {
         let party = names(&["22-y", "11-z-1", "33-x"]);
         let members = members(&party);
         assert_eq!(members, ["x", "y", "z-1"]);
-        let shares: Vec<_> = members.iter().map(|id| share(&members, id, &items).unwrap()).collect();
+        let shares: Vec<_> =
+            members.iter().map(|id| share(&members, id, &items).unwrap()).collect();
         assert_eq!(shares, [names(&["a", "d"]), names(&["b", "e"]), names(&["c"])]);
         assert_eq!(share(&members, "w", &items), None);
     }

@@ -213,7 +213,9 @@ fn decide(found: Option<&Found>, wanted: &Wanted<'_>) -> Step {
         (false, false) => Step::End,
         (true, false) => Step::Delete { version },
         // It would go with its session.
-        (true, true) if wanted.ephemeral && found.owner != wanted.session => Step::Delete { version },
+        (true, true) if wanted.ephemeral && found.owner != wanted.session => {
+            Step::Delete { version }
+        }
         (true, true) if !found.has_data => Step::Set { version },
         (true, true) => Step::Rest,
     }
@@ -393,7 +395,8 @@ mod tests {
 
     #[test]
     fn what_is_given_up_goes_and_nothing_else() {
-        let check = |owner, ephemeral, step| assert_eq!(decided(owner, false, false, ephemeral), step);
+        let check =
+            |owner, ephemeral, step| assert_eq!(decided(owner, false, false, ephemeral), step);
         check(None, true, Step::End);
         check(Some(MINE), true, Step::Delete { version: 7 });
         check(Some(FORMER), true, Step::Delete { version: 7 });

@@ -168,7 +168,13 @@ impl LockingQueue {
         };
         let data = Bytes::copy_from_slice(&node.data);
         let element = Element { name, data, czxid: node.stat.czxid, format: self.format };
-        Ok(Some(Taken { element, path, own, token: stat.czxid.into(), entries: self.entries.clone() }))
+        Ok(Some(Taken {
+            element,
+            path,
+            own,
+            token: stat.czxid.into(),
+            entries: self.entries.clone(),
+        }))
     }
 
     /// Creates the folders, which otherwise come with the first element and the first lock.

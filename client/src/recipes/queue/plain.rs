@@ -159,7 +159,9 @@ impl Queue {
     /// Dropping the future leaves unknown whether it was put.
     pub async fn put_together(&self, items: &[&[u8]]) -> Result<String, Error> {
         if self.format != QueueFormat::Curator {
-            return Err(ErrorKind::BadArgument("elements of several items are Curator's only").into());
+            return Err(
+                ErrorKind::BadArgument("elements of several items are Curator's only").into()
+            );
         }
         self.create(&self.format.prefix(None)?, &self.format.encode(items)).await
     }

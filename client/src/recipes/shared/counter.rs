@@ -28,7 +28,9 @@ impl CounterFormat {
             _ if data.is_empty() => Some(0),
             Self::Long => data.try_into().ok().map(i64::from_be_bytes),
             Self::Int => data.try_into().ok().map(|bytes| i32::from_be_bytes(bytes).into()),
-            Self::Decimal => std::str::from_utf8(data).ok().and_then(|text| text.trim().parse().ok()),
+            Self::Decimal => {
+                std::str::from_utf8(data).ok().and_then(|text| text.trim().parse().ok())
+            }
         };
         decoded.ok_or(ErrorKind::Unexpected("data in a counter's node: not a number in its format"))
     }
@@ -38,7 +40,9 @@ impl CounterFormat {
             Self::Long => number.to_be_bytes().into(),
             Self::Int => match i32::try_from(number) {
                 Ok(number) => number.to_be_bytes().into(),
-                Err(_) => return Err(ErrorKind::BadArgument("counter of four bytes would overflow")),
+                Err(_) => {
+                    return Err(ErrorKind::BadArgument("counter of four bytes would overflow"));
+                }
             },
             Self::Decimal => number.to_string().into_bytes(),
         })
@@ -128,7 +132,11 @@ impl Counter {
     ///
     /// # Errors
     /// When it does not fit.
-    pub async fn compare_and_set(&self, expected: i64, number: i64) -> Result<CounterChange, Error> {
+    pub async fn compare_and_set(
+        &self,
+        expected: i64,
+        number: i64,
+    ) -> Result<CounterChange, Error> {
         self.update(|found| Ok(if found == expected { number } else { found })).await
     }
 
@@ -172,7 +180,9 @@ impl Counter {
     }
 
     fn decoded(&self, data: &[u8]) -> Result<i64, Error> {
-        self.format.decode(data).map_err(|kind| Error::new(kind).of(OpCode::GetData, Some(&self.path)))
+        self.format
+            .decode(data)
+            .map_err(|kind| Error::new(kind).of(OpCode::GetData, Some(&self.path)))
     }
 
     fn failed(&self, kind: ErrorKind) -> Error {
