@@ -449,7 +449,8 @@ impl Client {
     /// clones of the client are closed with it.
     ///
     /// # Errors
-    /// When the connection is lost first; the session then ends with its timeout.
+    /// When the connection is lost first and there is no other in time; the session then ends with
+    /// its timeout.
     pub fn close(&self) -> Call<'_, request::Close> {
         Call::new(&self.view, request::Close)
     }

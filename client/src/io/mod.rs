@@ -26,6 +26,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::future::join_all;
 use quorate_protocol::{
     Decode, Encode, ErrorCode, OpCode, Xid, Zxid,
     record::{
@@ -55,7 +56,7 @@ use crate::{
 /// How long a server may take to say whether it can write.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a round of look-ups of names may take.
+/// How long looking up a name may take.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(10);
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -84,7 +85,10 @@ pub(crate) struct Driver {
     connecting: Option<(String, Connecting<Box<dyn Transport>>)>,
     probing: Option<Boxed<(Endpoint, bool)>>,
     timer: Pin<Box<Sleep>>,
+    inputs: VecDeque<Input>,
     effects: Vec<Effect>,
+    /// Effects are being performed.
+    stepping: bool,
     taken: Taken,
     /// Bytes of calls that are done, to be given back to the budget.
     released: usize,
@@ -128,7 +132,9 @@ impl Driver {
             connecting: None,
             probing: None,
             timer,
+            inputs: VecDeque::new(),
             effects: Vec::new(),
+            stepping: false,
             taken: Taken::default(),
             released: 0,
             sync_refused: None,
@@ -279,8 +285,10 @@ impl Driver {
         }
         self.released += call.length;
         let (op, error) = (call.op, header.error);
+        let restores = matches!(op, OpCode::SetWatches | OpCode::SetWatches2);
         self.deliver(call, header, body);
         match (op, error) {
+            (_, error) if restores && error != 0 => return Err(Disconnect::WatchesRefused(error)),
             (OpCode::CloseSession, _) => self.step(Input::Close),
             (OpCode::Auth, error) if error != 0 => return Err(Disconnect::AuthFailed),
             _ => {}
@@ -339,11 +347,7 @@ impl Driver {
 
     /// A request of the connection itself was answered.
     fn answered_itself(&mut self, op: OpCode, header: ReplyHeader) {
-        if !matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
-            return;
-        }
-        if header.error != 0 {
-            tracing::warn!(error = header.error, "server refused to set watches again");
+        if !matches!(op, OpCode::SetWatches | OpCode::SetWatches2) || header.error != 0 {
             return;
         }
         let Some(restoring) = &mut self.restoring else { return };
@@ -480,14 +484,23 @@ impl Driver {
 
     // ---- effects
 
+    /// Inputs that effects bring about wait until all effects before them are performed.
     fn step(&mut self, input: Input) {
-        let now = self.now();
+        self.inputs.push_back(input);
+        if self.stepping {
+            return;
+        }
+        self.stepping = true;
         let mut effects = std::mem::take(&mut self.effects);
-        self.parts.session.step(now, input, &mut effects);
-        for effect in effects.drain(..) {
-            self.perform(effect, now);
+        while let Some(input) = self.inputs.pop_front() {
+            let now = self.now();
+            self.parts.session.step(now, input, &mut effects);
+            for effect in effects.drain(..) {
+                self.perform(effect, now);
+            }
         }
         self.effects = effects;
+        self.stepping = false;
         self.parts.shared.cause.lock().clone_from(&self.parts.session.cause().cloned());
     }
 
@@ -521,12 +534,7 @@ impl Driver {
     fn resolve(&self) -> Boxed<Result<Vec<Endpoint>, Disconnect>> {
         let connector = Arc::clone(&self.parts.connector);
         let hosts = self.parts.hosts.clone();
-        Box::pin(async move {
-            let resolved = timeout(RESOLVE_PATIENCE, resolve_all(&*connector, &hosts)).await;
-            resolved.unwrap_or_else(|_| {
-                Err(Disconnect::Unresolved(Some(io::ErrorKind::TimedOut.into())))
-            })
-        })
+        Box::pin(async move { resolve_all(&*connector, &hosts).await })
     }
 
     fn greet(&mut self, greeting: Greeting, now: Time) {
@@ -695,8 +703,9 @@ async fn resolve_all(
 ) -> Result<Vec<Endpoint>, Disconnect> {
     let mut endpoints = Vec::new();
     let mut failure = None;
-    for host in hosts {
-        match connector.resolve(host).await {
+    let look_ups = hosts.iter().map(|host| timeout(RESOLVE_PATIENCE, connector.resolve(host)));
+    for (host, found) in hosts.iter().zip(join_all(look_ups).await) {
+        match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(found) => {
                 let name: Arc<str> = host.name().into();
                 endpoints

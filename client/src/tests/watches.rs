@@ -164,3 +164,22 @@ async fn a_server_without_persistent_watches_is_found_out() {
     let (item, ()) = tokio::join!(stream.next(), serve);
     assert_eq!(event(item), (EventType::NodeCreated, "/a".into(), Some(Zxid(4))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_set_watches_again_is_left() {
+    let (builder, mut listener) = builder(1 << 16);
+    let client = builder.connect_lazily().unwrap().chroot("/app").unwrap();
+    let mut peer = listener.open().await;
+    let mut stream = watching(&client, &mut peer, 5).await;
+    stream.next().await;
+    drop(peer);
+    let mut peer = listener.open().await;
+    let (xid, _) = peer.expect(OpCode::SetWatches2).await;
+    peer.answer_at(xid, 8, ErrorCode::ThrottledOp.wire(), &Nothing).await;
+    while peer.frame().await.is_some() {}
+    let mut peer = listener.open().await;
+    let (xid, _) = peer.expect(OpCode::SetWatches2).await;
+    peer.answer_at(xid, 9, 0, &Nothing).await;
+    let gap = WatchItem::Resync { from: Zxid(5), to: Some(Zxid(9)) };
+    assert_eq!(stream.next().await, Some(gap));
+}

@@ -57,8 +57,8 @@ fn every_kind_of_node_can_be_created() {
         assert_eq!(second.path, "/s-0000000002");
         assert!(second.stat.czxid > first.stat.czxid);
         client.create("/c", b"").container().await.unwrap();
-        client.create("/t", b"").ttl(Duration::from_secs(60)).await.unwrap();
-        client.create("/t-", b"").ttl(Duration::from_secs(60)).sequential().await.unwrap();
+        client.create("/t", b"").ttl(Duration::from_mins(1)).await.unwrap();
+        client.create("/t-", b"").ttl(Duration::from_mins(1)).sequential().await.unwrap();
         client.create("/m", b"").mode(CreateMode::Ephemeral).await.unwrap();
         let numbered = client.create("/", b"").sequential().await.unwrap();
         assert!(numbered.path.starts_with("/00000"), "{}", numbered.path);

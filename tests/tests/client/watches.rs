@@ -11,13 +11,11 @@ use quorate_tests::{Ensemble, Server, Subject};
 use crate::{builder, connect, runtime, with_each};
 
 /// Long enough for a server to come back.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn patiently<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited too long for {what}"),
-    }
+    let value = tokio::time::timeout(PATIENCE, future).await;
+    value.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
 async fn next(stream: &mut WatchStream) -> (EventType, String, Option<Zxid>) {

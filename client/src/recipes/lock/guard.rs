@@ -108,7 +108,7 @@ impl Guard {
                 Err(_) => break,
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Releases the lock, and waits until that is sure.
@@ -128,14 +128,9 @@ async fn silence(client: &Client) {
     loop {
         let margin = client.session_timeout() / MARGIN;
         let deadline = client.session_deadline().earliest - margin;
-        if deadline <= now() {
+        if deadline <= Instant::now() {
             return;
         }
         sleep_until(deadline).await;
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the time that passes is what this waits for")]
-fn now() -> Instant {
-    Instant::now()
 }
