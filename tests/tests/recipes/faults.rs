@@ -190,7 +190,7 @@ fn a_locking_queue_delivers_at_least_once() {
         let check = async |client: &Client, fault: Fault, result: Option<()>| {
             let queue = LockingQueue::kazoo(client, "/queue").unwrap();
             let mut rest = Vec::new();
-            while queue.len().await.unwrap() > 0 {
+            while queue.count().await.unwrap() > 0 {
                 let taken = queue.take().await.unwrap();
                 rest.push(taken.element().item().unwrap());
                 taken.done().await.unwrap();

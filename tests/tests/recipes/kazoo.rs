@@ -1,10 +1,8 @@
 //! Together with kazoo: each recipe's nodes are shared with a program in Python.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Child, ChildStdout, Command, Stdio},
+    path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -16,55 +14,12 @@ use quorate_client::recipes::{
 };
 use quorate_tests::{Server, foreign};
 
-use crate::{children, connect, eventually, with_each, within};
+use crate::{children, connect, eventually, program::Program, with_each, within};
 
-/// An action of `recipes.py` under way.
-struct Kazoo {
-    child: Child,
-    said: BufReader<ChildStdout>,
-}
-
-impl Kazoo {
-    fn start(python: &PathBuf, server: SocketAddr, action: &[&str]) -> Self {
-        let script = foreign::root().join("tests/clients/kazoo/recipes.py");
-        let mut child = Command::new(python)
-            .arg(script)
-            .arg(server.to_string())
-            .args(action)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python starts");
-        let said = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { child, said }
-    }
-
-    /// The next line it says.
-    async fn line(&mut self) -> String {
-        tokio::task::block_in_place(|| {
-            let mut line = String::new();
-            self.said.read_line(&mut line).expect("it says something");
-            line.trim_end().to_owned()
-        })
-    }
-
-    fn go_on(&mut self) {
-        let stdin = self.child.stdin.as_mut().expect("it is piped");
-        stdin.write_all(b"\n").expect("it listens");
-    }
-
-    async fn end(mut self) {
-        let status = tokio::task::block_in_place(|| self.child.wait()).expect("it ends");
-        assert!(status.success(), "kazoo: {status}");
-    }
-}
-
-impl Drop for Kazoo {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts an action of `recipes.py`.
+fn start(python: &Path, server: &Server, action: &[&str]) -> Program {
+    let script = foreign::root().join("tests/clients/kazoo/recipes.py");
+    Program::start(Command::new(python).arg(script).arg(server.addr().to_string()).args(action))
 }
 
 /// Runs a test with kazoo against a server of each kind.
@@ -84,9 +39,9 @@ fn counters() {
         {
             let counter = Counter::new(&client, path).unwrap().format(format);
             counter.add(40).await.unwrap();
-            let mut kazoo = Kazoo::start(&python, server.addr(), &["counter", path, kind, "2"]);
-            assert_eq!(kazoo.line().await, "42");
-            kazoo.end().await;
+            let mut kazoo = start(&python, &server, &["counter", path, kind, "2"]);
+            assert_eq!(kazoo.line(), "42");
+            kazoo.end();
             assert_eq!(counter.add(-50).await.unwrap().after, -8);
         }
     });
@@ -98,12 +53,12 @@ fn queues() {
         let client = connect(&server).await;
         let queue = Queue::new(&client, "/queue", QueueFormat::Kazoo).unwrap();
         queue.put_with_priority(b"last", 200).await.unwrap();
-        Kazoo::start(&python, server.addr(), &["put", "/queue", "7", "first"]).end().await;
+        start(&python, &server, &["put", "/queue", "7", "first"]).end();
         queue.put(b"second").await.unwrap();
         assert_eq!(queue.take().await.unwrap().item().unwrap(), "first");
-        let mut kazoo = Kazoo::start(&python, server.addr(), &["get", "/queue"]);
-        assert_eq!(kazoo.line().await, "second");
-        kazoo.end().await;
+        let mut kazoo = start(&python, &server, &["get", "/queue"]);
+        assert_eq!(kazoo.line(), "second");
+        kazoo.end();
         assert_eq!(queue.take().await.unwrap().item().unwrap(), "last");
     });
 }
@@ -115,18 +70,15 @@ fn locking_queues() {
         let queue = LockingQueue::kazoo(&client, "/queue").unwrap();
         queue.put_all(&[b"1", b"2", b"3"]).await.unwrap();
         let mine = queue.take().await.unwrap();
-        let mut kazoo = Kazoo::start(&python, server.addr(), &["locking_get", "/queue"]);
-        assert_eq!(
-            [kazoo.line().await, kazoo.line().await, kazoo.line().await],
-            ["2", "True", "3"]
-        );
+        let mut kazoo = start(&python, &server, &["locking_get", "/queue"]);
+        assert_eq!([kazoo.line(), kazoo.line(), kazoo.line()], ["2", "True", "3"]);
         mine.done().await.unwrap();
-        kazoo.end().await;
+        kazoo.end();
         // What kazoo was not done with comes back with its session.
         let rest = within("the last element", queue.take()).await.unwrap();
         assert_eq!(rest.element().item().unwrap(), "3");
         rest.done().await.unwrap();
-        assert_eq!(queue.len().await.unwrap(), 0);
+        assert_eq!(queue.count().await.unwrap(), 0);
     });
 }
 
@@ -136,13 +88,12 @@ fn double_barriers() {
         let client = connect(&server).await;
         let barrier = DoubleBarrier::new(&client, "/double", 2).unwrap();
         for _ in 0..2 {
-            let mut kazoo =
-                Kazoo::start(&python, server.addr(), &["double_barrier", "/double", "2"]);
+            let mut kazoo = start(&python, &server, &["double_barrier", "/double", "2"]);
             let entered = within("kazoo", barrier.enter()).await.unwrap();
-            assert_eq!(kazoo.line().await, "entered True");
+            assert_eq!(kazoo.line(), "entered True");
             within("kazoo", entered.leave()).await.unwrap();
-            assert_eq!(kazoo.line().await, "left");
-            kazoo.end().await;
+            assert_eq!(kazoo.line(), "left");
+            kazoo.end();
         }
         assert!(children(&client, "/double").await.is_empty());
     });
@@ -154,8 +105,8 @@ fn parties() {
         let client = connect(&server).await;
         let id = "0123456789abcdef0123456789abcdef__party__";
         let member = GroupMember::join(&client, "/party", id, "rust").await.unwrap();
-        let mut kazoo = Kazoo::start(&python, server.addr(), &["party", "/party", "python"]);
-        assert_eq!(kazoo.line().await, "python rust");
+        let mut kazoo = start(&python, &server, &["party", "/party", "python"]);
+        assert_eq!(kazoo.line(), "python rust");
         let names = || {
             let members = member.members().into_values();
             let mut names: Vec<_> = members.map(|data| data.escape_ascii().to_string()).collect();
@@ -163,8 +114,8 @@ fn parties() {
             names
         };
         eventually("kazoo", async || names() == ["python", "rust"]).await;
-        kazoo.go_on();
-        kazoo.end().await;
+        kazoo.tell("");
+        kazoo.end();
         eventually("kazoo's end", async || names() == ["rust"]).await;
     });
 }
@@ -179,18 +130,18 @@ fn set_partitioners() {
         let all = within("all", member.acquire()).await.unwrap();
         assert_eq!(all.items(), items);
         let action = ["partitioner", "/set", "2-python", "a", "b", "c"];
-        let mut kazoo = Kazoo::start(&python, server.addr(), &action);
+        let mut kazoo = start(&python, &server, &action);
         within("the revocation", all.revoked()).await;
         all.release().await.unwrap();
         let share = within("a share", member.acquire()).await.unwrap();
         assert_eq!(share.items(), ["a", "c"]);
-        assert_eq!(kazoo.line().await, "b");
-        kazoo.go_on();
+        assert_eq!(kazoo.line(), "b");
+        kazoo.tell("");
         within("the revocation", share.revoked()).await;
         share.release().await.unwrap();
         let all = within("all", member.acquire()).await.unwrap();
         assert_eq!(all.items(), items);
-        assert_eq!(kazoo.line().await, "finished");
-        kazoo.end().await;
+        assert_eq!(kazoo.line(), "finished");
+        kazoo.end();
     });
 }

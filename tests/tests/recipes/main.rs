@@ -1,10 +1,13 @@
-//! The client's recipes: against Quorate and ZooKeeper, with a fault at each request, and together with kazoo.
+//! The client's recipes: against Quorate and ZooKeeper, with a fault at each request, and together with
+//! Apache Curator and kazoo.
 
 mod coordination;
+mod curator;
 mod fault;
 mod faults;
 mod kazoo;
 mod nodes;
+mod program;
 mod queues;
 
 use std::time::Duration;

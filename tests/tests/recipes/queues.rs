@@ -20,7 +20,7 @@ fn elements_are_taken_in_order() {
                 queue.put(item.as_bytes()).await.unwrap();
             }
             queue.put_all(&[b"c", b"d"]).await.unwrap();
-            assert_eq!(queue.len().await.unwrap(), 4);
+            assert_eq!(queue.count().await.unwrap(), 4);
             // What is no element does not disturb.
             client.create(&format!("/queues/{index}/other"), b"").await.unwrap();
             for item in ["a", "b", "c", "d"] {
@@ -117,7 +117,7 @@ fn a_locked_element_stays_until_it_is_done() {
                 ("a".into(), "b".into())
             );
             assert!(theirs.try_take().await.unwrap().is_none());
-            assert_eq!(mine.len().await.unwrap(), 2);
+            assert_eq!(mine.count().await.unwrap(), 2);
             b.done().await.unwrap();
 
             // Given back it comes again, to whoever waits.
@@ -133,7 +133,7 @@ fn a_locked_element_stays_until_it_is_done() {
             assert_eq!(c.element().item().unwrap(), "c");
             c.give_back().await.unwrap();
             let mut rest = Vec::new();
-            while mine.len().await.unwrap() > 0 {
+            while mine.count().await.unwrap() > 0 {
                 let taken = within("the rest", mine.take()).await.unwrap();
                 rest.push(taken.element().item().unwrap());
                 taken.done().await.unwrap();
@@ -158,6 +158,6 @@ fn a_locked_element_stays_until_it_is_done() {
         let late = lost.done().await.unwrap_err();
         assert!(late.is_session_lost() && late.surely_not_done());
         taken.done().await.unwrap();
-        assert_eq!(theirs.len().await.unwrap(), 0);
+        assert_eq!(theirs.count().await.unwrap(), 0);
     });
 }

@@ -150,20 +150,18 @@ impl DoubleBarrier {
             return Ok(Enter::Pass);
         }
         let members = names.iter().filter(|name| *name != READY);
-        let present = match ready {
+        if ready.is_none() {
             // Their ages do not matter.
-            None => vec![Zxid::ZERO; members.count()],
-            Some(_) => {
-                let paths: Vec<_> = members.map(|name| join(&self.path, name)).collect();
-                let stats: Vec<_> = paths.iter().map(|path| client.exists(path).send()).collect();
-                let mut present = Vec::with_capacity(stats.len());
-                for stat in stats {
-                    let stat: Option<Stat> = stat.await?;
-                    present.extend(stat.map(|stat| stat.czxid));
-                }
-                present
-            }
-        };
+            let present = vec![Zxid::ZERO; members.count()];
+            return Ok(enter(None, &present, self.members));
+        }
+        let paths: Vec<_> = members.map(|name| join(&self.path, name)).collect();
+        let stats: Vec<_> = paths.iter().map(|path| client.exists(path).send()).collect();
+        let mut present = Vec::with_capacity(stats.len());
+        for stat in stats {
+            let stat: Option<Stat> = stat.await?;
+            present.extend(stat.map(|stat| stat.czxid));
+        }
         Ok(enter(ready, &present, self.members))
     }
 }

@@ -125,13 +125,11 @@ impl<P: Serialize + DeserializeOwned> ServiceDiscovery<P> {
         let path = self.path_of(name, id)?;
         match self.client.get(&path).await {
             Err(error) if error.is_no_node() => Ok(None),
-            node => match decoded(&node?) {
-                Ok(instance) => Ok(Some(instance)),
-                Err(_) => {
-                    let kind = ErrorKind::Unexpected("data of a service's instance");
-                    Err(Error::new(kind).of(OpCode::GetData, Some(&path)))
-                }
-            },
+            node => {
+                let kind = ErrorKind::Unexpected("data of a service's instance");
+                let failed = |_| Error::new(kind).of(OpCode::GetData, Some(&path));
+                decoded(&node?).map(Some).map_err(failed)
+            }
         }
     }
 

@@ -97,7 +97,7 @@ impl LockingQueue {
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
-    pub async fn len(&self) -> Result<usize, Error> {
+    pub async fn count(&self) -> Result<usize, Error> {
         Ok(plain::children(&self.client, &self.entries, self.format).await?.len())
     }
 
@@ -228,7 +228,7 @@ impl Taken {
     pub async fn done(mut self) -> Result<(), Error> {
         let multi = self.own.client().multi().delete(&self.path, -1);
         let result = multi.delete(self.own.path(), -1).repeatable().await;
-        self.removed(result.map(drop)).await
+        self.removed(result.map(drop))
     }
 
     /// Puts the element at the end of those of its priority, and removes it from its place, at once. For an element that
@@ -245,7 +245,7 @@ impl Taken {
         let again = client.create(&prefix, &self.element.data).sequential();
         let multi = client.multi().delete(&self.path, -1).delete(self.own.path(), -1).add(again);
         let result = multi.repeatable().await;
-        self.removed(result.map(drop)).await
+        self.removed(result.map(drop))
     }
 
     /// Gives the element back, in its old place, and waits until others can take it. Dropping it does so too, without
@@ -263,7 +263,7 @@ impl Taken {
         }
     }
 
-    async fn removed(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+    fn removed(&mut self, result: Result<(), Error>) -> Result<(), Error> {
         let Err(error) = result else {
             self.own.set_gone();
             return Ok(());

@@ -224,7 +224,7 @@ impl Queue {
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
-    pub async fn len(&self) -> Result<usize, Error> {
+    pub async fn count(&self) -> Result<usize, Error> {
         Ok(children(&self.client, &self.path, self.format).await?.len())
     }
 
