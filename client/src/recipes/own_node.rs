@@ -50,7 +50,8 @@ fn is_mine(owner: SessionId, data: &[u8], session: SessionId, own_data: &[u8]) -
 impl Wanted {
     /// The node's `Stat`, if it is there.
     async fn find(&self) -> Result<Option<Stat>, Error> {
-        let node = match self.client.get(&self.path).await {
+        // The server asked now may not have seen what the one before did.
+        let node = match self.client.get(&self.path).linearizable().await {
             Err(error) if error.is_no_node() => return Ok(None),
             node => node?,
         };

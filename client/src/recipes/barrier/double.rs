@@ -1,5 +1,7 @@
 //! A barrier at which a number of members gather, before and after.
 
+use std::collections::BTreeMap;
+
 use quorate_protocol::{ErrorCode, Stat, Zxid, path};
 use uuid::Uuid;
 
@@ -68,22 +70,13 @@ fn enter(ready: Option<Zxid>, present: &[Zxid], wanted: usize) -> Enter {
     }
 }
 
-/// The first by name stays until it is alone, so that one of those inside is always there for the others to see;
-/// everybody else goes at once, and waits for `left`: those who were there then. Those who come later may be of the next
-/// round, and wait themselves.
-fn leave(members: &[String], own: &str, left: Option<&[String]>) -> Leave {
-    match (members, left) {
-        ([], _) => Leave::Pass,
-        (_, Some(left)) => {
-            let is_over = !members.iter().any(|name| left.contains(name));
-            if is_over { Leave::Pass } else { Leave::Wait }
-        }
-        (members, None) => leave_first(members, own),
-    }
-}
-
-fn leave_first(members: &[String], own: &str) -> Leave {
-    match members {
+/// `round` are those here who were there when the barrier was opened, in order. The first of them stays until it is alone:
+/// as long as it is there, whoever comes late passes, and nobody else opens or closes the barrier. All others go at once, and
+/// wait for the rest of the round. Nobody waits for those who came later: they may be of the next round, and wait themselves.
+fn leave(round: &[String], own: &str, is_gone: bool) -> Leave {
+    match round {
+        [] if is_gone => Leave::Pass,
+        _ if is_gone => Leave::Wait,
         [only] if only == own => Leave::Close,
         [first, ..] if first == own => Leave::Wait,
         _ => Leave::Delete,
@@ -117,10 +110,12 @@ impl DoubleBarrier {
         let ready_path = join(&self.path, READY);
         loop {
             drain(&mut events);
-            match self.look(&own, stat.czxid, &ready_path).await? {
+            let (step, opened) = self.look(&own, stat.czxid, &ready_path).await?;
+            match step {
                 Enter::Pass => {
-                    let path = self.path.clone();
-                    return Ok(Entered { client: self.client.clone(), path, own, events });
+                    let (client, path) = (self.client.clone(), self.path.clone());
+                    let round = Round { opened, of_round: BTreeMap::new() };
+                    return Ok(Entered { client, path, own, events, round });
                 }
                 // The event, or the next look, shows it to this member as well.
                 Enter::Open => match own.client().create(&ready_path, b"").repeatable().await {
@@ -139,30 +134,75 @@ impl DoubleBarrier {
         }
     }
 
-    async fn look(&self, own: &OwnNode, czxid: Zxid, ready_path: &str) -> Result<Enter, Error> {
+    async fn look(
+        &self,
+        own: &OwnNode,
+        czxid: Zxid,
+        ready_path: &str,
+    ) -> Result<(Enter, Zxid), Error> {
         let client = own.client();
         // In this order: who sees `ready` missing sees at least the members that were there then.
         let ready = client.exists(ready_path).send();
         let members = client.children(&self.path).send();
         let ready = ready.await?.map(|stat| stat.mzxid);
         let names = members.await?.names;
-        if ready.is_some_and(|ready| is_open(ready, [czxid])) {
-            return Ok(Enter::Pass);
-        }
         let members = names.iter().filter(|name| *name != READY);
-        if ready.is_none() {
+        let Some(ready) = ready else {
             // Their ages do not matter.
             let present = vec![Zxid::ZERO; members.count()];
-            return Ok(enter(None, &present, self.members));
+            return Ok((enter(None, &present, self.members), Zxid::ZERO));
+        };
+        if is_open(ready, [czxid]) {
+            return Ok((Enter::Pass, ready));
         }
-        let paths: Vec<_> = members.map(|name| join(&self.path, name)).collect();
-        let stats: Vec<_> = paths.iter().map(|path| client.exists(path).send()).collect();
-        let mut present = Vec::with_capacity(stats.len());
-        for stat in stats {
-            let stat: Option<Stat> = stat.await?;
-            present.extend(stat.map(|stat| stat.czxid));
-        }
-        Ok(enter(ready, &present, self.members))
+        let ages = ages(client, &self.path, members).await?;
+        let present: Vec<_> = ages.into_iter().flatten().collect();
+        Ok((enter(Some(ready), &present, self.members), ready))
+    }
+}
+
+/// When members were created; nothing of those who have gone.
+async fn ages(
+    client: &Client,
+    parent: &str,
+    names: impl Iterator<Item = &String>,
+) -> Result<Vec<Option<Zxid>>, Error> {
+    let paths: Vec<_> = names.map(|name| join(parent, name)).collect();
+    let stats: Vec<_> = paths.iter().map(|path| client.exists(path).send()).collect();
+    let mut ages = Vec::with_capacity(stats.len());
+    for stat in stats {
+        let stat: Option<Stat> = stat.await?;
+        ages.push(stat.map(|stat| stat.czxid));
+    }
+    Ok(ages)
+}
+
+/// Who belongs to a round.
+#[derive(Debug)]
+struct Round {
+    /// When the barrier was opened.
+    opened: Zxid,
+    /// Whether a member was there then, as far as it is known.
+    of_round: BTreeMap<String, bool>,
+}
+
+impl Round {
+    /// Those of these members who belong to the round, in order.
+    async fn of(
+        &mut self,
+        client: &Client,
+        parent: &str,
+        mut members: Vec<String>,
+    ) -> Result<Vec<String>, Error> {
+        let is_new = |name: &&String| *name != READY && !self.of_round.contains_key(*name);
+        let new: Vec<_> = members.iter().filter(is_new).cloned().collect();
+        let ages = ages(client, parent, new.iter()).await?;
+        let known = new.into_iter().zip(ages).filter_map(|(name, age)| Some((name, age?)));
+        let opened = self.opened;
+        self.of_round.extend(known.map(|(name, age)| (name, is_open(opened, [age]))));
+        members.retain(|name| self.of_round.get(name).is_some_and(|is_of| *is_of));
+        members.sort_unstable();
+        Ok(members)
     }
 }
 
@@ -178,6 +218,7 @@ pub struct Entered {
     path: String,
     own: OwnNode,
     events: WatchStream,
+    round: Round,
 }
 
 impl Entered {
@@ -189,7 +230,7 @@ impl Entered {
         self.own.lost().await;
     }
 
-    /// Leaves, and waits until all have left.
+    /// Leaves, and waits until all have left who were there when the barrier opened.
     ///
     /// # Errors
     /// [`ErrorKind::SessionLost`] when the session ends before this member has left by itself.
@@ -198,31 +239,19 @@ impl Entered {
     /// Dropping the future leaves without waiting for the others.
     pub async fn leave(mut self) -> Result<(), Error> {
         let name = self.own.name().to_owned();
-        let mut left = None;
         loop {
             drain(&mut self.events);
             // After its own node is gone a member waits on even in another session.
             let client = if self.own.is_gone() { &self.client } else { self.own.client() };
-            let mut members = match client.children(&self.path).await {
+            let members = match client.children(&self.path).await {
                 Err(error) if error.is_no_node() => Vec::new(),
                 children => children?.names,
             };
-            members.retain(|name| name != READY);
-            members.sort_unstable();
-            match leave(&members, &name, left.as_deref()) {
-                Leave::Pass => {
-                    self.own.set_gone();
-                    return Ok(());
-                }
-                Leave::Close => {
-                    self.close().await?;
-                    return Ok(());
-                }
-                Leave::Delete => {
-                    self.own.delete().await?;
-                    members.retain(|member| *member != name);
-                    left = Some(members);
-                }
+            let round = self.round.of(client, &self.path, members).await?;
+            match leave(&round, &name, self.own.is_gone()) {
+                Leave::Pass => return Ok(()),
+                Leave::Close => self.close().await?,
+                Leave::Delete => self.own.delete().await?,
                 Leave::Wait if self.own.is_gone() => {
                     self.events.next().await.ok_or(ErrorKind::Closed)?;
                 }
@@ -285,23 +314,17 @@ mod tests {
 
     #[test]
     fn the_first_member_leaves_last() {
-        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let check = |members: &[&str], expected| {
-            assert_eq!(leave(&names(members), "b", None), expected, "{members:?}");
+        let check = |round: &[&str], is_gone, expected| {
+            let round: Vec<_> = round.iter().map(ToString::to_string).collect();
+            assert_eq!(leave(&round, "b", is_gone), expected, "{round:?}");
         };
-        check(&["a", "b", "c"], Leave::Delete);
-        check(&["b", "c"], Leave::Wait);
-        check(&["b"], Leave::Close);
-        check(&[], Leave::Pass);
-        check(&["a"], Leave::Delete);
-        let check = |members: &[&str], expected| {
-            let left = names(&["a", "c"]);
-            assert_eq!(leave(&names(members), "b", Some(&left)), expected, "{members:?}");
-        };
-        check(&["a", "c"], Leave::Wait);
-        check(&["c", "d"], Leave::Wait);
-        // Of the next round.
-        check(&["d"], Leave::Pass);
-        check(&[], Leave::Pass);
+        check(&["a", "b", "c"], false, Leave::Delete);
+        check(&["a", "c"], true, Leave::Wait);
+        check(&["b", "c"], false, Leave::Wait);
+        check(&["b"], false, Leave::Close);
+        check(&[], true, Leave::Pass);
+        // It came late, and is not of the round.
+        check(&["a"], false, Leave::Delete);
+        check(&[], false, Leave::Delete);
     }
 }
