@@ -108,11 +108,11 @@ const ITEMS: [&str; 4] = ["a", "b", "c", "d"];
 const SETTLE: Duration = Duration::from_millis(50);
 
 async fn join(client: &Client, id: &str) -> SetPartitioner {
-    SetPartitioner::join(client, "/set", ITEMS, id, SETTLE).await.unwrap()
+    SetPartitioner::join(client, "/set", ITEMS, id, SETTLE).await.expect("it joins")
 }
 
 async fn acquire(member: &SetPartitioner) -> Share {
-    within("a share", member.acquire()).await.unwrap()
+    within("a share", member.acquire()).await.expect("the session lives")
 }
 
 #[test]

@@ -167,7 +167,7 @@ impl Plan {
     /// Whether the fault is at this request.
     fn strikes_at(&self, frame: &[u8]) -> bool {
         let number = |from: usize| {
-            frame.get(from..from + 4).map(|b| i32::from_be_bytes(b.try_into().unwrap()))
+            frame.get(from..from + 4).map(|b| i32::from_be_bytes(b.try_into().expect("four bytes")))
         };
         // Pings and what a new connection begins with have numbers below 0; -11 closes the session.
         let counts = number(0) > Some(0) && number(4) != Some(-11);

@@ -77,7 +77,7 @@ fn a_shared_value_is_seen_and_changed_by_all() {
 async fn wait_present(node: &PersistentNode) {
     let mut presence = node.presence();
     let is_present = |now: &Presence| matches!(now, Presence::Present { .. });
-    within("the node", presence.wait_for(is_present)).await.unwrap();
+    within("the node", presence.wait_for(is_present)).await.expect("it is kept");
 }
 
 #[test]
