@@ -22,6 +22,9 @@ pub(crate) enum Failure {
     Client(quorate_client::Error),
     /// Something of this machine: a file, an editor.
     Local(anyhow::Error),
+    /// A command that was run under a lock has said what there is to say, with this exit code; or
+    /// a signal asks for it.
+    Exit(u8),
     /// The person pressed Ctrl-C.
     Interrupted,
     /// Whoever reads the output has gone.
@@ -29,6 +32,9 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The exit code that tells of a lock that was lost under a command.
+    pub(crate) const LOCK_LOST: u8 = 10;
+
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
@@ -36,6 +42,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Client(error) => client_exit_code(error),
             Self::Local(_) => 9,
+            Self::Exit(code) => *code,
             Self::Interrupted => 130,
             Self::OutputClosed => 141,
         }
@@ -48,7 +55,7 @@ impl Failure {
             Self::Usage(text) => Some(text.clone()),
             Self::Client(error) => Some(client_message(error)),
             Self::Local(error) => Some(format!("{error:#}")),
-            Self::Interrupted | Self::OutputClosed => None,
+            Self::Exit(_) | Self::Interrupted | Self::OutputClosed => None,
         }
     }
 
@@ -108,8 +115,13 @@ fn client_exit_code(error: &quorate_client::Error) -> u8 {
             | ErrorKind::Setup(_),
         ) => 2,
         _ if !error.surely_not_done() => 8,
-        (_, ErrorKind::NotConnected(_) | ErrorKind::Timeout | ErrorKind::SessionLost)
-        | (_, ErrorKind::Closed) => 7,
+        (
+            _,
+            ErrorKind::NotConnected(_)
+            | ErrorKind::Timeout
+            | ErrorKind::SessionLost
+            | ErrorKind::Closed,
+        ) => 7,
         _ => 1,
     }
 }

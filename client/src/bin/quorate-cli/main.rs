@@ -61,6 +61,9 @@ fn run_alone(runtime: &Runtime, verb: Verb, target: Target, screen: &Screen) -> 
 /// Does a command, unless Ctrl-C comes first.
 fn perform(runtime: &Runtime, verb: Verb, context: &mut Context) -> Outcome {
     runtime.block_on(async {
+        if verb.heeds_signals() {
+            return verb.run(context).await;
+        }
         tokio::select! {
             outcome = verb.run(context) => outcome,
             // Without the signal's handler Ctrl-C ends the process, which is as well.

@@ -119,7 +119,7 @@ fn permissions(letters: &str) -> Result<Perms, String> {
             'r' => Perms::READ,
             'w' => Perms::WRITE,
             'a' => Perms::ADMIN,
-            other => return Err(format!("Unknown perm type: {:?} (letters of cdrwa)", other)),
+            other => return Err(format!("Unknown perm type: {other:?} (letters of cdrwa)")),
         }))
     })
 }

@@ -1,4 +1,5 @@
 //! The commands, a file each.
+#![expect(clippy::struct_excessive_bools, reason = "they are flags")]
 
 mod access;
 mod add_auth;
@@ -13,12 +14,16 @@ mod diff;
 mod doctor;
 mod du;
 mod edit;
+mod elect;
 mod ephemerals;
 mod export;
 mod find;
 mod get;
 mod grep;
+mod guarded;
 mod import;
+mod lock;
+mod participants;
 mod plant;
 mod quota;
 mod reconfig;
@@ -81,6 +86,7 @@ verbs! {
     Doctor(doctor::Doctor),
     Du(du::Du),
     Edit(edit::Edit),
+    Elect(elect::Elect),
     Export(export::Export),
     Find(find::Find),
     Get(get::Get),
@@ -94,6 +100,7 @@ verbs! {
     Import(import::Import),
     #[command(name = "listquota")]
     ListQuota(quota::ListQuota),
+    Lock(lock::Lock),
     Ls(children::Ls),
     Reconfig(reconfig::Reconfig),
     #[command(name = "removewatches")]
@@ -112,6 +119,13 @@ verbs! {
     Who(who::Who),
     #[command(name = "whoami")]
     WhoAmI(whoami::WhoAmI),
+}
+
+impl Verb {
+    /// Whether it decides itself what a signal means.
+    pub(crate) fn heeds_signals(&self) -> bool {
+        matches!(self, Self::Lock(_) | Self::Elect(_))
+    }
 }
 
 /// A node's data, from the command line or a file.

@@ -75,7 +75,9 @@ impl Who {
         if found {
             return Ok(());
         }
-        unasked.iter().for_each(|why| note(&escape::name(why)));
+        for why in &unasked {
+            note(&escape::name(why));
+        }
         Err(Failure::no("No server that was asked has a connection of this session."))
     }
 

@@ -126,7 +126,7 @@ impl Screen {
     pub(crate) fn rows<R: Row>(&self, rows: &[R]) -> io::Result<()> {
         self.answer(&rows, |screen| {
             let mut table = Table::new();
-            table.load_preset(presets::NOTHING).set_header(R::HEADER.iter().copied());
+            table.load_style(presets::NOTHING).set_header(R::HEADER.iter().copied());
             for row in rows {
                 table.add_row(row.cells());
             }

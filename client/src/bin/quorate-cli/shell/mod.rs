@@ -68,15 +68,14 @@ fn run_piped(runtime: &Runtime, target: Target, screen: &Screen) -> Outcome<u8> 
             break;
         }
         let end = bytes.trim_ascii_end().len();
-        match str::from_utf8(&bytes[..end]) {
-            Ok(line) => {
-                if !shell.execute(line)? {
-                    break;
-                }
-            }
-            Err(_) => shell.fail(&Failure::usage(
+        let Ok(line) = str::from_utf8(&bytes[..end]) else {
+            shell.fail(&Failure::usage(
                 "the line is not UTF-8; `set PATH --from-file FILE` takes any bytes",
-            )),
+            ));
+            continue;
+        };
+        if !shell.execute(line)? {
+            break;
         }
     }
     Ok(shell.end())

@@ -95,14 +95,13 @@ impl Row for Line {
 impl Bench {
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
         let client = context.client().await?;
-        client.create(&self.path, "").await.map_err(|error| {
+        client.create(&self.path, "").await.inspect_err(|error| {
             if error.is_node_exists() {
                 note(&format!(
                     "{} is left from another run, or is not for this: delete it, or choose another --path.",
                     escape::name(&self.path)
                 ));
             }
-            error
         })?;
         let results = run::run(&self, &context.target, &client).await;
         // Whatever came of it, the nodes are not wanted any more.
