@@ -1,6 +1,11 @@
 //! How a client is to be.
 
-use std::{fmt, sync::Arc, sync::atomic::AtomicU64, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    sync::atomic::{AtomicBool, AtomicU64},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use quorate_protocol::{AclList, Encode, SessionId, acl::Acl, frame};
@@ -32,6 +37,7 @@ pub struct ClientBuilder {
     session: Option<(SessionId, [u8; 16])>,
     identities: Vec<Identity>,
     acl: Option<Vec<Acl>>,
+    emulate_streams: bool,
     budget: usize,
     max_request: usize,
     max_answer: usize,
@@ -61,6 +67,7 @@ impl ClientBuilder {
             session: None,
             identities: Vec::new(),
             acl: None,
+            emulate_streams: false,
             budget: 64 * 1024 * 1024,
             max_request: frame::DEFAULT_LIMIT,
             max_answer: 256 * 1024 * 1024,
@@ -122,6 +129,14 @@ impl ClientBuilder {
     /// The ACL of nodes that are created without one; by default everybody may do everything.
     pub fn default_acl(mut self, acl: impl Into<Vec<Acl>>) -> Self {
         self.acl = Some(acl.into());
+        self
+    }
+
+    /// Whether streams of events are made of one-shot watches even where servers have persistent
+    /// ones. Servers before ZooKeeper 3.6 have none: the client finds out when it asks for the
+    /// first, at the price of a connection; this spares it that.
+    pub fn emulate_streams(mut self, emulate: bool) -> Self {
+        self.emulate_streams = emulate;
         self
     }
 
@@ -189,7 +204,6 @@ impl ClientBuilder {
             timeout: self.session_timeout,
             read_only: self.read_only,
             reopen: self.new_sessions,
-            secure: false,
             patience: self.retry.elapsed(),
             resume: self.session,
         };
@@ -204,6 +218,7 @@ impl ClientBuilder {
             start: Instant::now(),
             confirmed: AtomicU64::new(0),
             heard: AtomicU64::new(0),
+            emulate_streams: AtomicBool::new(self.emulate_streams),
             password: parking_lot::Mutex::new([0; 16]),
             cause: parking_lot::Mutex::new(None),
         });

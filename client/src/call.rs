@@ -193,6 +193,9 @@ impl<'a, R: Exchange + Unpin> IntoFuture for Call<'a, R> {
     }
 }
 
+/// Makes the answer of what the server said.
+type Finish<T> = fn(Result<Reply, ErrorCode>, &View, Option<OneShot>) -> Result<T, ErrorKind>;
+
 /// The answer of a call that was sent: see [`Call::send`].
 ///
 /// # Cancel safety
@@ -204,7 +207,7 @@ pub struct Answer<T> {
     failed: Option<Error>,
     view: View,
     op: OpCode,
-    finish: fn(Result<Reply, ErrorCode>, &View, Option<OneShot>) -> Result<T, ErrorKind>,
+    finish: Finish<T>,
     watch: Option<OneShot>,
     zxid: Zxid,
 }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     /// server was last heard.
     pub(crate) confirmed: AtomicU64,
     pub(crate) heard: AtomicU64,
+    /// Streams are made of one-shot watches.
+    pub(crate) emulate_streams: AtomicBool,
     /// The session's password, for [`Client::leave`].
     pub(crate) password: parking_lot::Mutex<[u8; 16]>,
     /// Why there is no connection, or why the last one ended.
@@ -112,6 +114,16 @@ impl View {
 
     pub(crate) fn cause(&self) -> Option<Arc<Disconnect>> {
         self.shared().cause.lock().clone()
+    }
+
+    /// Whether the servers are known to have no persistent watches.
+    pub(crate) fn emulates_streams(&self) -> bool {
+        self.shared().emulate_streams.load(Ordering::Relaxed)
+    }
+
+    /// The servers have no persistent watches.
+    pub(crate) fn emulate_streams(&self) {
+        self.shared().emulate_streams.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -195,6 +207,13 @@ impl Client {
         Ok(Self { view: View(Arc::new(ViewInner { handle, chroot, session })) })
     }
 
+    /// The same client without its chroot.
+    pub(crate) fn at_server_root(&self) -> Self {
+        let ViewInner { handle, session, .. } = &*self.view.0;
+        let (handle, session) = (Arc::clone(handle), *session);
+        Self { view: View(Arc::new(ViewInner { handle, chroot: "".into(), session })) }
+    }
+
     /// The chroot: empty, or a path.
     pub fn chroot_path(&self) -> &str {
         &self.view.0.chroot
@@ -203,6 +222,7 @@ impl Client {
     /// The same client, bound to the present session: once that is lost all its calls fail with
     /// [`ErrorKind::SessionLost`], even if the client has a new one. For those who rely on
     /// ephemeral nodes.
+    #[must_use]
     pub fn in_this_session(&self) -> Self {
         let ViewInner { handle, chroot, session } = &*self.view.0;
         let session = match *session {
@@ -429,7 +449,8 @@ impl Client {
     /// clones of the client are closed with it.
     ///
     /// # Errors
-    /// When the connection is lost first; the session then ends with its timeout.
+    /// When the connection is lost first and there is no other in time; the session then ends with
+    /// its timeout.
     pub fn close(&self) -> Call<'_, request::Close> {
         Call::new(&self.view, request::Close)
     }

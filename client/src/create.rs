@@ -150,7 +150,11 @@ impl<'a> ComposedCreate<'a> {
         let Some(name) = mine else { return Ok(None) };
         let path = join(parent, name);
         let stat = client.exists(&path).await?;
-        Ok(stat.map(|stat| Created { path, stat }))
+        // One of a session that is lost is about to go.
+        let mine = |stat: &quorate_protocol::Stat| {
+            [quorate_protocol::SessionId::NONE, client.session_id()].contains(&stat.ephemeral_owner)
+        };
+        Ok(stat.filter(mine).map(|stat| Created { path, stat }))
     }
 }
 
@@ -170,7 +174,7 @@ async fn create_container(like: &Call<'_, Create<'_>>, path: &str) -> Result<(),
     }
 }
 
-fn join(parent: &str, name: &str) -> String {
+pub(crate) fn join(parent: &str, name: &str) -> String {
     if parent == "/" { format!("/{name}") } else { format!("{parent}/{name}") }
 }
 

@@ -131,6 +131,9 @@ pub enum Disconnect {
     /// The server does not accept the client's identity.
     #[error("server refused the identity")]
     AuthFailed,
+    /// The server did not set the watches again, so events would be lost.
+    #[error("server refused to set watches again with code {0}")]
+    WatchesRefused(i32),
     /// Another server can write as well.
     #[error("a server that can write was found")]
     FoundReadWrite,

@@ -1,6 +1,72 @@
-//! A client for Quorate and Apache ZooKeeper.
+//! A client for Quorate and Apache ZooKeeper (3.5 to 3.10).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), quorate_client::Error> {
+//! use quorate_client::Client;
+//!
+//! let client = Client::connect("h1:2181,h2:2181,h3:2181/app").await?;
+//! client.create("/config", "v1").with_parents().await?;
+//! let node = client.get("/config").linearizable().await?;
+//! client.set("/config", "v2").version(node.stat.version).await?;
+//!
+//! let mut events = client.watch("/config").recursive().await?;
+//! while let Some(item) = events.next().await {
+//!     println!("{item:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Order
+//! A call has its place in the order of calls from the moment it is *sent*: by
+//! [`send`](Call::send), or when the future of an awaited call is first polled. All calls of a
+//! client and its clones go out, and take effect, in this order, and so do those that are kept for
+//! the next connection when one is lost. To pipeline, send many calls and await their answers
+//! afterwards:
+//!
+//! ```no_run
+//! # async fn example(client: &quorate_client::Client) -> Result<(), quorate_client::Error> {
+//! let mut answers = Vec::new();
+//! for number in 0..100_000 {
+//!     client.ready().await; // room in the budget of bytes
+//!     answers.push(client.set("/a", number.to_string()).send());
+//! }
+//! for answer in answers {
+//!     answer.await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When the connection is lost
+//! The client connects again by itself and keeps its session as long as the servers do. What
+//! becomes of the calls that have no answer:
+//! * not wholly sent: they go out on the next connection, ahead of all later ones;
+//! * reads, and writes declared [`repeatable`](Call::repeatable): likewise;
+//! * other writes: they fail with [`ErrorKind::ConnectionLost`], and whether they were done is
+//!   unknown ([`Error::surely_not_done`]). Nothing is repeated silently.
+//!
+//! When the session is lost, writes that wait fail with [`ErrorKind::SessionLost`], and a new
+//! session is opened. Those who rely on ephemeral nodes watch [`Client::states`] and make their
+//! calls through [`Client::in_this_session`]. [`RetryPolicy`] says how long calls wait for a
+//! connection; [`Client::session_deadline`] between which moments the session can end.
+//!
+//! # Watches
+//! [`Client::watch`] is a stream of events that never loses one in silence: [`WatchItem::Resync`]
+//! tells of gaps. [`cache`]s keep nodes current. Reads set one-shot watches with `watch()`.
+//!
+//! # Recipes
+//! [`recipes`] has locks and leadership, with the nodes of Apache Curator's.
+//!
+//! # Cancelling
+//! Dropping a future gives up the answer, not the call: what was sent goes out, in its turn.
+//!
+//! `docs/client.md` in the repository explains the design.
+
 #![deny(missing_docs)]
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 pub mod cache;
 mod call;
@@ -12,6 +78,7 @@ mod hosts;
 mod io;
 mod payload;
 mod queue;
+pub mod recipes;
 pub mod request;
 mod retry;
 mod session;

@@ -6,7 +6,14 @@
 //!
 //! Bytes count against the budget from the call until its answer.
 
-use std::{mem, sync::Arc, task::Waker};
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Waker,
+};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -108,7 +115,6 @@ struct Inner {
     unwatches: Vec<Unwatch>,
     identities: Vec<Identity>,
     last_xid: Xid,
-    held: usize,
     gate: Gate,
     /// The number of the session; 0 while there is none.
     session: u64,
@@ -147,6 +153,8 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
+    /// Bytes from calls to answers.
+    held: AtomicUsize,
     room: Notify,
     budget: usize,
     request_limit: usize,
@@ -160,14 +168,14 @@ impl Queue {
             unwatches: Vec::new(),
             identities: Vec::new(),
             last_xid: Xid(0),
-            held: 0,
             gate: Gate::Open,
             session: 0,
             abandoned: false,
             left: false,
             waker: None,
         };
-        Self { inner: Mutex::new(inner), room: Notify::new(), budget, request_limit }
+        let (inner, held) = (Mutex::new(inner), AtomicUsize::new(0));
+        Self { inner, held, room: Notify::new(), budget, request_limit }
     }
 
     /// Makes a call: from here on it has its place among all others.
@@ -195,7 +203,7 @@ impl Queue {
                 let length = length - LENGTH_SIZE;
                 return Err(ErrorKind::TooLarge { length, limit: self.request_limit });
             }
-            inner.held += inner.output.len() - start;
+            self.held.fetch_add(inner.output.len() - start, Ordering::Relaxed);
             inner.waker.take()
         };
         wake(waker);
@@ -204,7 +212,7 @@ impl Queue {
 
     /// Whether a call that is awaited may be made now.
     pub(crate) fn has_room(&self) -> bool {
-        self.inner.lock().held < self.budget
+        self.held.load(Ordering::Relaxed) < self.budget
     }
 
     /// Waits until there is room in the budget.
@@ -271,13 +279,9 @@ impl Queue {
 
     /// Bytes of calls that were answered or failed.
     pub(crate) fn release(&self, bytes: usize) {
-        let room = {
-            let mut inner = self.inner.lock();
-            let full = inner.held >= self.budget;
-            inner.held = inner.held.checked_sub(bytes).expect("what is released was held");
-            full && inner.held < self.budget
-        };
-        if room {
+        let held = self.held.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(held >= bytes, "what is released was held");
+        if held >= self.budget && held - bytes < self.budget {
             self.room.notify_waiters();
         }
     }

@@ -205,8 +205,10 @@ struct Todo {
     all: bool,
     /// Somebody waits for what was committed by now.
     refresh: bool,
-    /// The zxid of the first event.
-    first: Option<Option<Zxid>>,
+    /// There is an event, or a gap.
+    any: bool,
+    /// The zxid of the first event, if the server tells.
+    first: Option<Zxid>,
 }
 
 /// The task.
@@ -221,7 +223,7 @@ struct Copier {
 impl Copier {
     async fn run(mut self, mut todo: Todo) {
         loop {
-            if todo.first.is_none() {
+            if !todo.any {
                 let refresh = tokio::select! {
                     item = self.stream.next() => match item {
                         Some(item) => { self.take(item, &mut todo); false }
@@ -241,7 +243,7 @@ impl Copier {
                 Err(error) => {
                     tracing::debug!(%error, path = self.root, "cache is behind");
                     tokio::time::sleep(PAUSE).await;
-                    Todo { all: true, first: Some(None), ..Todo::default() }
+                    Todo { all: true, any: true, ..Todo::default() }
                 }
             };
         }
@@ -255,15 +257,20 @@ impl Copier {
     }
 
     fn take(&self, item: WatchItem, todo: &mut Todo) {
+        let is_first = !std::mem::replace(&mut todo.any, true);
         match item {
             WatchItem::Event(event) => {
-                todo.first.get_or_insert(event.zxid);
+                if is_first {
+                    todo.first = event.zxid;
+                }
                 if self.level(&event.path).is_some_and(|level| level <= self.depth) {
                     todo.paths.insert(event.path);
                 }
             }
             WatchItem::Resync { from, .. } => {
-                todo.first.get_or_insert(Some(from));
+                if is_first {
+                    todo.first = Some(from);
+                }
                 todo.all = true;
             }
         }
@@ -297,7 +304,7 @@ impl Copier {
             }
             let Some((path, level, node, children)) = answers.pop_front() else { break };
             let Some(node) = found(node.await)? else { continue };
-            map.insert((&*path).into(), kept(node, old.get(&*path)));
+            map.insert((&*path).into(), kept(&node, old.get(&*path)));
             let Some(children) = children else { continue };
             let Some(children) = found(children.await)? else { continue };
             let parent = if path == "/" { "" } else { &path };
@@ -323,7 +330,7 @@ impl Copier {
             let Some((path, node)) = answers.pop_front() else { break };
             match found(node.await)? {
                 Some(node) => {
-                    let node = kept(node, map.get(&**path));
+                    let node = kept(&node, map.get(&**path));
                     map.insert((&**path).into(), node);
                 }
                 None => drop(map.remove(&**path)),
@@ -340,8 +347,9 @@ impl Copier {
         let mut todo = Todo::default();
         self.drain(&mut todo);
         let shown = match todo.first {
-            None => zxid,
-            Some(first) => first.map_or(Zxid::ZERO, |first| zxid.min(Zxid(first.0 - 1))),
+            _ if !todo.any => zxid,
+            Some(first) => zxid.min(Zxid(first.0 - 1)),
+            None => Zxid::ZERO,
         };
         self.state.map.store(Arc::new(map));
         self.state.progress.send_modify(|progress| {
@@ -361,9 +369,9 @@ fn found<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 /// A node to keep: the one that is there if it is the same, else one with memory of its own.
-fn kept(node: Node, old: Option<&Arc<Node>>) -> Arc<Node> {
+fn kept(node: &Node, old: Option<&Arc<Node>>) -> Arc<Node> {
     match old {
-        Some(old) if **old == node => Arc::clone(old),
-        _ => Arc::new(Node { data: Bytes::copy_from_slice(&node.data), ..node }),
+        Some(old) if **old == *node => Arc::clone(old),
+        _ => Arc::new(Node { data: Bytes::copy_from_slice(&node.data), ..node.clone() }),
     }
 }

@@ -26,6 +26,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::future::join_all;
 use quorate_protocol::{
     Decode, Encode, ErrorCode, OpCode, Xid, Zxid,
     record::{
@@ -55,7 +56,7 @@ use crate::{
 /// How long a server may take to say whether it can write.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a round of look-ups of names may take.
+/// How long looking up a name may take.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(10);
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -76,18 +77,18 @@ pub(crate) struct Driver {
     parts: Parts,
     watches: Registry,
     wire: Option<Wire>,
-    /// The server's first record has not come.
-    greeting: bool,
+    stage: Stage,
     greeted: Time,
-    /// Calls may pass.
-    open: bool,
     /// Calls that wait for a connection, ahead of those in the queue.
     kept: VecDeque<Call>,
     resolving: Option<Boxed<Result<Vec<Endpoint>, Disconnect>>>,
     connecting: Option<(String, Connecting<Box<dyn Transport>>)>,
     probing: Option<Boxed<(Endpoint, bool)>>,
     timer: Pin<Box<Sleep>>,
+    inputs: VecDeque<Input>,
     effects: Vec<Effect>,
+    /// Effects are being performed.
+    stepping: bool,
     taken: Taken,
     /// Bytes of calls that are done, to be given back to the budget.
     released: usize,
@@ -97,6 +98,17 @@ pub(crate) struct Driver {
     ping_sent: Option<Time>,
     abandoned: bool,
     ended: bool,
+}
+
+/// What the wire is ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing, or there is none.
+    Shut,
+    /// The server's first record has not come.
+    Greeting,
+    /// Calls may pass.
+    Open,
 }
 
 /// Watches that are being set again.
@@ -113,15 +125,16 @@ impl Driver {
             parts,
             watches: Registry::default(),
             wire: None,
-            greeting: false,
             greeted: Time::ZERO,
-            open: false,
+            stage: Stage::Shut,
             kept: VecDeque::new(),
             resolving: None,
             connecting: None,
             probing: None,
             timer,
+            inputs: VecDeque::new(),
             effects: Vec::new(),
+            stepping: false,
             taken: Taken::default(),
             released: 0,
             sync_refused: None,
@@ -231,9 +244,9 @@ impl Driver {
     }
 
     fn take_frame(&mut self, mut frame: Bytes) -> Result<(), Disconnect> {
-        if self.greeting {
+        if self.stage == Stage::Greeting {
             let response = ConnectResponse::from_bytes(&frame)?;
-            self.greeting = false;
+            self.stage = Stage::Shut;
             self.step(Input::Answered(response));
             return Ok(());
         }
@@ -272,8 +285,10 @@ impl Driver {
         }
         self.released += call.length;
         let (op, error) = (call.op, header.error);
+        let restores = matches!(op, OpCode::SetWatches | OpCode::SetWatches2);
         self.deliver(call, header, body);
         match (op, error) {
+            (_, error) if restores && error != 0 => return Err(Disconnect::WatchesRefused(error)),
             (OpCode::CloseSession, _) => self.step(Input::Close),
             (OpCode::Auth, error) if error != 0 => return Err(Disconnect::AuthFailed),
             _ => {}
@@ -332,11 +347,7 @@ impl Driver {
 
     /// A request of the connection itself was answered.
     fn answered_itself(&mut self, op: OpCode, header: ReplyHeader) {
-        if !matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
-            return;
-        }
-        if header.error != 0 {
-            tracing::warn!(error = header.error, "server refused to set watches again");
+        if !matches!(op, OpCode::SetWatches | OpCode::SetWatches2) || header.error != 0 {
             return;
         }
         let Some(restoring) = &mut self.restoring else { return };
@@ -360,7 +371,7 @@ impl Driver {
 
     fn poll_queue(&mut self, cx: &mut Context<'_>) -> bool {
         let mut taken = std::mem::take(&mut self.taken);
-        let any = self.parts.shared.queue.take(&mut taken, self.open, cx.waker());
+        let any = self.parts.shared.queue.take(&mut taken, self.stage == Stage::Open, cx.waker());
         if any {
             self.take_calls(&mut taken);
             for unwatch in taken.unwatches.drain(..) {
@@ -417,7 +428,7 @@ impl Driver {
     /// Removes the server's watch that nobody wants any more, unless a call on its way sets it.
     fn unwatch(&mut self, unwatch: &Unwatch) {
         let Some(kind) = self.watches.unwatch(unwatch) else { return };
-        let Some(wire) = self.wire.as_mut().filter(|_| self.open) else { return };
+        let Some(wire) = self.wire.as_mut().filter(|_| self.stage == Stage::Open) else { return };
         if wire.pending().any(|call| sets_watch_at(call, &unwatch.path)) {
             return;
         }
@@ -437,6 +448,9 @@ impl Driver {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.wire.as_ref().is_some_and(Wire::has_output) {
+            return false;
+        }
         let now = self.now();
         let Some(wire) = &mut self.wire else { return false };
         match wire.poll_write(cx, now) {
@@ -456,28 +470,37 @@ impl Driver {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = self.parts.session.deadline() else { return false };
-        if self.now() >= deadline {
-            self.step(Input::Timer);
-            return true;
-        }
-        let deadline = self.parts.shared.start + deadline;
+        let at = self.parts.shared.start + deadline;
         // Most deadlines move away with every byte; the timer follows when it has fired.
-        if self.timer.deadline() > deadline || self.timer.is_elapsed() {
-            self.timer.as_mut().reset(deadline);
+        if self.timer.deadline() > at || self.timer.is_elapsed() {
+            if self.now() >= deadline {
+                self.step(Input::Timer);
+                return true;
+            }
+            self.timer.as_mut().reset(at);
         }
         self.timer.as_mut().poll(cx).is_ready()
     }
 
     // ---- effects
 
+    /// Inputs that effects bring about wait until all effects before them are performed.
     fn step(&mut self, input: Input) {
-        let now = self.now();
+        self.inputs.push_back(input);
+        if self.stepping {
+            return;
+        }
+        self.stepping = true;
         let mut effects = std::mem::take(&mut self.effects);
-        self.parts.session.step(now, input, &mut effects);
-        for effect in effects.drain(..) {
-            self.perform(effect, now);
+        while let Some(input) = self.inputs.pop_front() {
+            let now = self.now();
+            self.parts.session.step(now, input, &mut effects);
+            for effect in effects.drain(..) {
+                self.perform(effect, now);
+            }
         }
         self.effects = effects;
+        self.stepping = false;
         self.parts.shared.cause.lock().clone_from(&self.parts.session.cause().cloned());
     }
 
@@ -490,7 +513,6 @@ impl Driver {
                 self.connecting = Some((endpoint.to_string(), connecting));
             }
             Effect::Greet(greeting) => self.greet(greeting, now),
-            Effect::Secure => {}
             Effect::Restore => self.restore(),
             Effect::Open => self.open(),
             Effect::Ping => {
@@ -512,12 +534,7 @@ impl Driver {
     fn resolve(&self) -> Boxed<Result<Vec<Endpoint>, Disconnect>> {
         let connector = Arc::clone(&self.parts.connector);
         let hosts = self.parts.hosts.clone();
-        Box::pin(async move {
-            let resolved = timeout(RESOLVE_PATIENCE, resolve_all(&*connector, &hosts)).await;
-            resolved.unwrap_or_else(|_| {
-                Err(Disconnect::Unresolved(Some(io::ErrorKind::TimedOut.into())))
-            })
-        })
+        Box::pin(async move { resolve_all(&*connector, &hosts).await })
     }
 
     fn greet(&mut self, greeting: Greeting, now: Time) {
@@ -532,7 +549,7 @@ impl Driver {
             read_only: Some(read_only),
         };
         wire.put(|out| request.encode(out));
-        (self.greeting, self.greeted) = (true, now);
+        (self.stage, self.greeted) = (Stage::Greeting, now);
     }
 
     /// Sends identities and watches, ahead of all calls.
@@ -561,7 +578,7 @@ impl Driver {
 
     /// Lets calls pass, those first that wait already.
     fn open(&mut self) {
-        self.open = true;
+        self.stage = Stage::Open;
         self.parts.shared.queue.open();
         let Some(wire) = &mut self.wire else { return };
         for call in self.kept.drain(..) {
@@ -573,7 +590,7 @@ impl Driver {
         tracing::debug!(cause = %Chain(&**cause), "connection ended");
         self.connecting = None;
         self.probing = None;
-        (self.open, self.greeting) = (false, false);
+        self.stage = Stage::Shut;
         (self.ping_sent, self.restoring) = (None, None);
         let Some(wire) = self.wire.take() else { return };
         let mut refused = self.sync_refused.take();
@@ -686,8 +703,9 @@ async fn resolve_all(
 ) -> Result<Vec<Endpoint>, Disconnect> {
     let mut endpoints = Vec::new();
     let mut failure = None;
-    for host in hosts {
-        match connector.resolve(host).await {
+    let look_ups = hosts.iter().map(|host| timeout(RESOLVE_PATIENCE, connector.resolve(host)));
+    for (host, found) in hosts.iter().zip(join_all(look_ups).await) {
+        match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(found) => {
                 let name: Arc<str> = host.name().into();
                 endpoints

@@ -181,6 +181,11 @@ impl Wire {
         Ok(next_frame(&mut self.input, self.answer_limit)?)
     }
 
+    /// Whether there is anything to write.
+    pub(super) fn has_output(&self) -> bool {
+        !self.output.is_empty() || !self.control.is_empty() || self.unflushed
+    }
+
     /// Writes what there is to write; `Ready` with whether anything was written once there is
     /// nothing left. `now` is read before.
     pub(super) fn poll_write(

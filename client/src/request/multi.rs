@@ -64,7 +64,7 @@ mod sealed {
 
     pub trait Part {
         /// Appends the operation with its header.
-        fn append(&self, out: &mut BytesMut) -> Result<(), ErrorKind>;
+        fn append(self, out: &mut BytesMut) -> Result<(), ErrorKind>;
     }
 }
 
@@ -73,7 +73,7 @@ impl MultiPart for Call<'_, Set<'_>> {}
 impl MultiPart for Call<'_, Delete<'_>> {}
 
 impl sealed::Part for Call<'_, Create<'_>> {
-    fn append(&self, out: &mut BytesMut) -> Result<(), ErrorKind> {
+    fn append(self, out: &mut BytesMut) -> Result<(), ErrorKind> {
         self.request.checked()?;
         MultiHeader::request(self.request.op_of()).encode(out);
         self.request.encode_to(self.view, out);
@@ -82,18 +82,17 @@ impl sealed::Part for Call<'_, Create<'_>> {
 }
 
 impl sealed::Part for Call<'_, Set<'_>> {
-    fn append(&self, out: &mut BytesMut) -> Result<(), ErrorKind> {
+    fn append(self, out: &mut BytesMut) -> Result<(), ErrorKind> {
         self.request.check()?;
-        let Set { path, data, version } = &self.request;
+        let Set { path, data, version } = self.request;
         let path = self.view.path_in(path);
-        MultiOp::SetData(SetDataRequest { path, data: data.bytes(), version: *version })
-            .encode(out);
+        MultiOp::SetData(SetDataRequest { path, data: data.bytes(), version }).encode(out);
         Ok(())
     }
 }
 
 impl sealed::Part for Call<'_, Delete<'_>> {
-    fn append(&self, out: &mut BytesMut) -> Result<(), ErrorKind> {
+    fn append(self, out: &mut BytesMut) -> Result<(), ErrorKind> {
         self.request.check()?;
         let Delete { path, version } = self.request;
         MultiOp::Delete(DeleteRequest { path: self.view.path_in(path), version }).encode(out);
@@ -226,12 +225,12 @@ pub enum ReadOutcome {
 impl Call<'_, MultiRead> {
     /// Adds a read of a node's data.
     pub fn get(self, path: &str) -> Self {
-        self.push(path, |read| MultiOp::GetData(read))
+        self.push(path, |read, out| MultiOp::GetData(read).encode(out))
     }
 
     /// Adds a read of the names of a node's children.
     pub fn children(self, path: &str) -> Self {
-        self.push(path, |read| MultiOp::GetChildren(read))
+        self.push(path, |read, out| MultiOp::GetChildren(read).encode(out))
     }
 
     /// Shows everything committed anywhere before the call was made, as with a single read.
@@ -243,13 +242,13 @@ impl Call<'_, MultiRead> {
     fn push(
         mut self,
         path: &str,
-        op: impl for<'p> FnOnce(PathWatchRequest<'p>) -> MultiOp<'p>,
+        encode: impl FnOnce(PathWatchRequest<'_>, &mut BytesMut),
     ) -> Self {
         if let Err(error) = quorate_protocol::path::validate(path) {
             self.request.wrong.get_or_insert(error.into());
         }
         let path = self.view.path_in(path);
-        op(PathWatchRequest { path, watch: false }).encode(&mut self.request.body);
+        encode(PathWatchRequest { path, watch: false }, &mut self.request.body);
         self
     }
 }

@@ -119,8 +119,9 @@ impl Exchange for Close {
 
     fn encode(&self, _: &View, _: &mut BytesMut) {}
 
+    /// Closing it twice is closing it once.
     fn is_read(&self) -> bool {
-        false
+        true
     }
 
     fn finish(

@@ -32,8 +32,6 @@ pub(crate) enum Input {
     Connected,
     /// The server answered the greeting.
     Answered(ConnectResponse),
-    /// What [`Effect::Secure`] asked for is done.
-    Secured,
     /// The attempt failed, or the transport ended.
     Failed(Disconnect),
     /// The server of [`Effect::Probe`], and whether it can write.
@@ -58,8 +56,6 @@ pub(crate) enum Effect {
     Connect(Endpoint),
     /// Send this as the first record of the transport.
     Greet(Greeting),
-    /// Do what must be done before anything else (SASL).
-    Secure,
     /// Send identities and watches, ahead of all calls.
     Restore,
     /// Let calls pass, those that were kept first.

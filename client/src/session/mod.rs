@@ -7,16 +7,16 @@
 //!
 //! ```text
 //!            Start          Resolved         Connected        Answered
-//!   Idle ──────────> Resolving ────> Connecting ────> Greeting ────> (Securing) ────> Up
-//!                        ^               │ Failed, too slow │ refused    │ Ended, silent │
-//!                        │               v                  v            v               v
-//!                        └─────────── Resting <──────────────────────────────────────────┘
+//!   Idle ──────────> Resolving ────> Connecting ────> Greeting ────────> Up
+//!                        ^               │ Failed, too slow │ refused    │ Failed, silent
+//!                        │               v                  v            v
+//!                        └─────────── Resting <──────────────────────────┘
 //! ```
 //!
 //! Time is counted from the client's start. After each [`step`](Session::step) the driver performs
 //! the effects in order, and gives [`Input::Timer`] when [`deadline`](Session::deadline) has come.
 //!
-//! Invariants: there is a transport exactly in `Greeting`, `Securing` and `Up` (in `Connecting` it
+//! Invariants: there is a transport exactly in `Greeting` and `Up` (in `Connecting` it
 //! is being made); a session that is lost is never named to a server again.
 
 mod effect;
@@ -41,8 +41,7 @@ pub(crate) type Time = Duration;
 const PAUSES: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(5);
 
 /// Pauses between searches for a server that can write.
-const SEARCH_PAUSES: RangeInclusive<Duration> =
-    Duration::from_millis(100)..=Duration::from_secs(60);
+const SEARCH_PAUSES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(1);
 
 /// An attempt gets at least this long, however many servers there are.
 const ATTEMPT_MIN: Duration = Duration::from_millis(500);
@@ -59,8 +58,6 @@ pub(crate) struct Settings {
     pub(crate) read_only: bool,
     /// Whether a lost session is followed by a new one.
     pub(crate) reopen: bool,
-    /// Whether there is something to do between the greeting and the first call (SASL).
-    pub(crate) secure: bool,
     /// How long calls wait for a connection.
     pub(crate) patience: Duration,
     /// A session to carry on with, and its password.
@@ -82,11 +79,6 @@ enum Phase {
     Greeting {
         endpoint: Endpoint,
         until: Time,
-    },
-    Securing {
-        endpoint: Endpoint,
-        until: Time,
-        read_only: bool,
     },
     Up {
         endpoint: Endpoint,
@@ -209,8 +201,7 @@ impl Session {
             Phase::Resolving => None,
             Phase::Resting { until }
             | Phase::Connecting { until, .. }
-            | Phase::Greeting { until, .. }
-            | Phase::Securing { until, .. } => Some(*until),
+            | Phase::Greeting { until, .. } => Some(*until),
             Phase::Up { search, .. } => {
                 let search = search.as_ref().filter(|search| !search.probing);
                 let alive = self.ping_due().min(self.silence_due());
@@ -236,7 +227,6 @@ impl Session {
             Input::Unresolved(cause) => self.unresolved(now, cause, effects),
             Input::Connected => self.connected(effects),
             Input::Answered(response) => self.answered(now, &response, effects),
-            Input::Secured => self.secured(now, effects),
             Input::Failed(cause) => self.failed(now, cause, effects),
             Input::Probed { endpoint, writes } => self.probed(now, endpoint, writes, effects),
             Input::Timer => self.timer(now, effects),
@@ -322,8 +312,8 @@ impl Session {
     }
 
     fn answered(&mut self, now: Time, response: &ConnectResponse, effects: &mut Vec<Effect>) {
-        let Phase::Greeting { endpoint, until } = &self.phase else { return };
-        let (endpoint, until) = (endpoint.clone(), *until);
+        let Phase::Greeting { endpoint, .. } = &self.phase else { return };
+        let endpoint = endpoint.clone();
         let asked = self.has_session() && self.seen_by_writer;
         let granted = u64::try_from(response.timeout_ms).ok().filter(|&ms| ms > 0);
         let Some(granted) = granted.filter(|_| response.session_id != SessionId::NONE) else {
@@ -352,17 +342,6 @@ impl Session {
         self.status.session_timeout = Duration::from_millis(granted);
         let read_only = response.read_only == Some(true);
         self.seen_by_writer |= !read_only;
-        if self.settings.secure {
-            effects.push(Effect::Secure);
-            self.phase = Phase::Securing { endpoint, until, read_only };
-        } else {
-            self.up(now, endpoint, read_only, effects);
-        }
-    }
-
-    fn secured(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let Phase::Securing { endpoint, read_only, .. } = &self.phase else { return };
-        let (endpoint, read_only) = (endpoint.clone(), *read_only);
         self.up(now, endpoint, read_only, effects);
     }
 
@@ -401,11 +380,6 @@ impl Session {
                 self.cause = Some(cause);
                 self.try_next(now, effects);
             }
-            Phase::Securing { .. } => {
-                effects.push(Effect::Disconnect(Arc::clone(&cause)));
-                self.cause = Some(cause);
-                self.rest(now);
-            }
             Phase::Up { since, .. } => {
                 if now >= *since + STABLE {
                     self.failures = 0;
@@ -437,9 +411,7 @@ impl Session {
         self.check_outage(now, effects);
         match &mut self.phase {
             Phase::Resting { until } if now >= *until => self.resolve(effects),
-            Phase::Connecting { endpoint, until }
-            | Phase::Greeting { endpoint, until }
-            | Phase::Securing { endpoint, until, .. }
+            Phase::Connecting { endpoint, until } | Phase::Greeting { endpoint, until }
                 if now >= *until =>
             {
                 let cause = Disconnect::Slow(endpoint.to_string());
@@ -479,7 +451,7 @@ impl Session {
         let Some(since) = self.out_since else { return };
         if self.has_session() && now >= self.expiry() {
             self.lose_session(effects);
-            if matches!(self.phase, Phase::Greeting { .. } | Phase::Securing { .. }) {
+            if matches!(self.phase, Phase::Greeting { .. }) {
                 // The server was asked for the session that is lost.
                 self.failed(now, Disconnect::Expired, effects);
             }

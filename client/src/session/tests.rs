@@ -16,7 +16,6 @@ fn settings() -> Settings {
         timeout: TIMEOUT,
         read_only: false,
         reopen: true,
-        secure: false,
         patience: Duration::from_secs(30),
         resume: None,
     }
@@ -103,7 +102,6 @@ fn short(effect: &Effect) -> String {
         Effect::Resolve => "resolve".into(),
         Effect::Connect(endpoint) => format!("connect {}", endpoint.addr.ip()),
         Effect::Greet(greeting) => format!("greet {}", greeting.session),
-        Effect::Secure => "secure".into(),
         Effect::Restore => "restore".into(),
         Effect::Open => "open".into(),
         Effect::Ping => "ping".into(),
@@ -167,7 +165,7 @@ fn all_servers_are_tried_before_a_pause_and_the_last_one_at_the_end() {
         while !matches!(world.session.phase, Phase::Resolving) {
             world.timer();
         }
-        pauses.push(world.now - begin);
+        pauses.push(world.now.abs_diff(begin));
         world.resolved();
         for _ in 0..3 {
             world.step(broken());

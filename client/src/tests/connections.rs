@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use quorate_protocol::{
     Decode, ErrorCode, OpCode, SessionId, Stat, Xid, Zxid,
-    record::{Create2Response, GetDataResponse, PathWatchRequest, SetDataRequest},
+    record::{
+        Children2Response, Create2Response, CreateRequest, GetDataResponse, PathWatchRequest,
+        SetDataRequest,
+    },
 };
 use tokio::{io::AsyncWriteExt, time::Instant};
 
@@ -265,7 +268,7 @@ async fn a_protected_create_is_found_again() {
     let serve = async {
         let mut peer = listener.open().await;
         let (_, body) = peer.expect(OpCode::Create2).await;
-        let request = quorate_protocol::record::CreateRequest::from_bytes(&body).unwrap();
+        let request = CreateRequest::from_bytes(&body).unwrap();
         let name = format!("{}0000000007", request.path.strip_prefix("/p/").unwrap());
         drop(peer);
         let mut peer = listener.open().await;
@@ -274,10 +277,11 @@ async fn a_protected_create_is_found_again() {
         let (list, _) = peer.expect(OpCode::GetChildren2).await;
         let children = vec!["other-0000000008".into(), name.as_str().into()];
         let stat = Stat::default();
-        let response = quorate_protocol::record::Children2Response { children, stat };
+        let response = Children2Response { children, stat };
         peer.answer(list, 0, &response).await;
         let (exists, _) = peer.expect(OpCode::Exists).await;
-        peer.answer(exists, 0, &Stat { czxid: Zxid(5), ..stat }).await;
+        let stat = Stat { czxid: Zxid(5), ephemeral_owner: SessionId(0x77), ..stat };
+        peer.answer(exists, 0, &stat).await;
         name
     };
     let create = async { client.create("/p/n-", b"").ephemeral().sequential().protected().await };
@@ -328,4 +332,59 @@ async fn the_last_handle_closes_the_session() {
     let (xid, _) = peer.expect(OpCode::CloseSession).await;
     peer.answer(xid, 0, &Nothing).await;
     assert_eq!(peer.frame().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_protected_node_of_a_lost_session_is_not_taken_for_ones_own() {
+    let (builder, mut listener) = builder(1 << 16);
+    let client = builder.connect_lazily().unwrap();
+    let serve = async {
+        let mut peer = listener.open().await;
+        let (_, body) = peer.expect(OpCode::Create2).await;
+        let request = CreateRequest::from_bytes(&body).unwrap();
+        let name = request.path.strip_prefix("/p/").unwrap().to_owned();
+        drop(peer);
+        listener.accept().await.greet(SessionId::NONE, 0).await;
+        let mut peer = listener.accept().await;
+        peer.greet(SessionId(0x78), 6000).await;
+        let (sync, _) = peer.expect(OpCode::Sync).await;
+        peer.answer(sync, 0, &Nothing).await;
+        let (list, _) = peer.expect(OpCode::GetChildren2).await;
+        let (children, stat) = (vec![format!("{name}1").into()], Stat::default());
+        peer.answer(list, 0, &Children2Response { children, stat }).await;
+        let (exists, _) = peer.expect(OpCode::Exists).await;
+        let old = Stat { ephemeral_owner: SessionId(0x77), ..stat };
+        peer.answer(exists, 0, &old).await;
+        let (create, _) = peer.expect(OpCode::Create2).await;
+        let path = format!("/p/{name}2").into();
+        peer.answer(create, 0, &Create2Response { path, stat }).await;
+    };
+    let create = async { client.create("/p/n-", b"").ephemeral().sequential().protected().await };
+    let (created, ()) = tokio::join!(create, serve);
+    assert!(created.unwrap().path.ends_with("n-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_outlasts_a_lost_connection() {
+    // The session is still there, or it was closed after all.
+    for refused in [false, true] {
+        let (builder, mut listener) = builder(1 << 16);
+        let client = builder.connect_lazily().unwrap();
+        let mut peer = listener.open().await;
+        let close = client.close().send();
+        peer.expect(OpCode::CloseSession).await;
+        drop(peer);
+        let mut peer = listener.accept().await;
+        if refused {
+            peer.greet(SessionId::NONE, 0).await;
+        } else {
+            peer.greet(SessionId(0x77), 6000).await;
+            let (xid, _) = peer.expect(OpCode::CloseSession).await;
+            peer.answer(xid, 0, &Nothing).await;
+        }
+        close.await.unwrap();
+        let mut status = client.status();
+        status.wait_for(|status| status.state == State::Closed).await.unwrap();
+        assert!(matches!(client.get("/a").await.unwrap_err().kind(), ErrorKind::Closed));
+    }
 }

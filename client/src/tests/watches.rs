@@ -1,10 +1,10 @@
 //! Watches across connections.
 
 use quorate_protocol::{
-    Decode, Encode, OpCode, Stat, Xid, Zxid,
+    Decode, Encode, ErrorCode, OpCode, Stat, Xid, Zxid,
     record::{
-        AddWatchRequest, AddWatchResponse, EventType, GetDataResponse, RemoveWatchesRequest,
-        SetWatches2Request, SetWatchesRequest, WatcherType,
+        AddWatchRequest, AddWatchResponse, Children2Response, EventType, GetDataResponse,
+        RemoveWatchesRequest, SetWatches2Request, SetWatchesRequest, WatcherType,
     },
 };
 
@@ -69,7 +69,7 @@ async fn a_stream_that_is_dropped_is_removed_unless_another_is_being_set() {
     let stream = watching(&client, &mut peer, 5).await;
     let other = watching(&client, &mut peer, 6).await;
     drop(stream);
-    client.sync("/").send();
+    drop(client.sync("/").send());
     peer.expect(OpCode::Sync).await;
     drop(other);
     let (xid, body) = peer.expect(OpCode::RemoveWatches).await;
@@ -126,4 +126,60 @@ async fn closing_ends_streams_and_one_shots() {
     peer.answer(xid, 0, &Nothing).await;
     close.await.unwrap();
     assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_persistent_watches_is_found_out() {
+    let (builder, mut listener) = builder(1 << 16);
+    let client = builder.connect_lazily().unwrap();
+    let serve = async {
+        let mut peer = listener.open().await;
+        let (xid, _) = peer.expect(OpCode::AddWatch).await;
+        peer.answer_at(xid, -1, ErrorCode::Unimplemented.wire(), &Nothing).await;
+        drop(peer);
+        // Nothing that such a server does not know.
+        let mut peer = listener.open().await;
+        let (exists, _) = peer.expect(OpCode::Exists).await;
+        let (children, _) = peer.expect(OpCode::GetChildren2).await;
+        for xid in [exists, children] {
+            peer.answer_at(xid, 3, ErrorCode::NoNode.wire(), &Nothing).await;
+        }
+        peer
+    };
+    let (stream, mut peer) = tokio::join!(client.watch("/a").start(), serve);
+    let mut stream = stream.unwrap();
+    peer.event(EventType::NodeCreated, "/a", -1).await;
+    let stat = Stat { czxid: Zxid(4), mzxid: Zxid(4), ..Stat::default() };
+    let serve = async {
+        for op in [OpCode::Exists, OpCode::Exists, OpCode::GetChildren2] {
+            let (xid, _) = peer.expect(op).await;
+            if op == OpCode::Exists {
+                peer.answer_at(xid, 4, 0, &stat).await;
+            } else {
+                let children = Children2Response { children: Vec::new(), stat };
+                peer.answer_at(xid, 4, 0, &children).await;
+            }
+        }
+    };
+    let (item, ()) = tokio::join!(stream.next(), serve);
+    assert_eq!(event(item), (EventType::NodeCreated, "/a".into(), Some(Zxid(4))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_set_watches_again_is_left() {
+    let (builder, mut listener) = builder(1 << 16);
+    let client = builder.connect_lazily().unwrap().chroot("/app").unwrap();
+    let mut peer = listener.open().await;
+    let mut stream = watching(&client, &mut peer, 5).await;
+    stream.next().await;
+    drop(peer);
+    let mut peer = listener.open().await;
+    let (xid, _) = peer.expect(OpCode::SetWatches2).await;
+    peer.answer_at(xid, 8, ErrorCode::ThrottledOp.wire(), &Nothing).await;
+    while peer.frame().await.is_some() {}
+    let mut peer = listener.open().await;
+    let (xid, _) = peer.expect(OpCode::SetWatches2).await;
+    peer.answer_at(xid, 9, 0, &Nothing).await;
+    let gap = WatchItem::Resync { from: Zxid(5), to: Some(Zxid(9)) };
+    assert_eq!(stream.next().await, Some(gap));
 }

@@ -1,5 +1,6 @@
 //! Watches: events of nodes, once or as a stream.
 
+mod emulated;
 mod one_shot;
 mod registry;
 mod sink;

@@ -9,15 +9,16 @@ use std::{
 
 use futures_core::Stream;
 use quorate_protocol::{
-    OpCode, path,
+    Encode, ErrorCode, OpCode, path,
     record::{AddWatchMode, AddWatchRequest},
 };
 use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Event, Kind, Registration, Sink, Unwatch, WatchItem};
+use super::{Event, Kind, Registration, Sink, Unwatch, WatchItem, emulated::Emulation};
 use crate::{
     client::{Client, View},
-    error::Error,
+    error::{Error, ErrorKind},
     queue::{Manner, Recipient},
 };
 
@@ -96,27 +97,21 @@ impl Watch {
         let Self { client, path, scope, capacity } = self;
         let of_call = |error: Error| error.of(OpCode::AddWatch, Some(&path));
         path::validate(&path).map_err(|error| of_call(error.into()))?;
-        let view = client.view().clone();
-        let server_path: Arc<str> = view.path_in(&path).into();
+        let server_path = client.view().path_in(&path).into();
         let sink = Arc::new(Sink::new(capacity));
-        let recursive = scope == Scope::Recursive;
         // Made first: dropping it, also with this future, ends the watch.
-        let stream =
-            WatchStream { sink: Arc::clone(&sink), client, path: path.clone(), server_path, scope };
-        let (slot, answer) = oneshot::channel();
-        let registration =
-            Registration::Stream { path: (&*stream.server_path).into(), recursive, sink };
-        let mode =
-            if recursive { AddWatchMode::PersistentRecursive } else { AddWatchMode::Persistent };
-        let manner = Manner { repeatable: true, session: view.session(), linearizable: false };
-        let request = AddWatchRequest { path: (&*stream.server_path).into(), mode: mode.wire() };
-        view.queue()
-            .submit(OpCode::AddWatch, manner, Recipient::Watcher(slot, registration), |out| {
-                quorate_protocol::Encode::encode(&request, out);
-            })
-            .map_err(|kind| of_call(kind.into()))?;
-        let outcome = answer.await.map_err(|_| of_call(crate::error::ErrorKind::Closed.into()))?;
-        outcome.map_err(|failure| of_call(failure.kind.into()))?;
+        let path = path.clone();
+        let mut stream = WatchStream { sink, client, path, server_path, scope, emulation: None };
+        if !stream.client.view().emulates_streams() {
+            match stream.add_watch().await {
+                // `Compat:` an operation that a server before 3.6 does not know.
+                Err(error) if error.code() == Some(ErrorCode::Unimplemented) => {
+                    stream.client.view().emulate_streams();
+                }
+                set => return set.map(|()| stream),
+            }
+        }
+        stream.emulate().await?;
         Ok(stream)
     }
 }
@@ -143,9 +138,41 @@ pub struct WatchStream {
     path: String,
     server_path: Arc<str>,
     scope: Scope,
+    emulation: Option<AbortOnDropHandle<()>>,
 }
 
 impl WatchStream {
+    async fn add_watch(&self) -> Result<(), Error> {
+        let Self { sink, client, path, server_path, scope, .. } = self;
+        let of_call = |kind: ErrorKind| Error::new(kind).of(OpCode::AddWatch, Some(path));
+        let recursive = *scope == Scope::Recursive;
+        let mode = match scope {
+            Scope::Recursive => AddWatchMode::PersistentRecursive,
+            Scope::Node | Scope::Children => AddWatchMode::Persistent,
+        };
+        let (slot, answer) = oneshot::channel();
+        let sink = Arc::clone(sink);
+        let registration = Registration::Stream { path: (&**server_path).into(), recursive, sink };
+        let recipient = Recipient::Watcher(slot, registration);
+        let view = client.view();
+        let manner = Manner { repeatable: true, session: view.session(), linearizable: false };
+        let request = AddWatchRequest { path: (&**server_path).into(), mode: mode.wire() };
+        view.queue()
+            .submit(OpCode::AddWatch, manner, recipient, |out| request.encode(out))
+            .map_err(of_call)?;
+        let outcome = answer.await.map_err(|_| of_call(ErrorKind::Closed))?;
+        outcome.map(|_| ()).map_err(|failure| of_call(failure.kind))
+    }
+
+    async fn emulate(&mut self) -> Result<(), Error> {
+        let client = self.client.at_server_root();
+        let recursive = self.scope == Scope::Recursive;
+        let sink = Arc::clone(&self.sink);
+        let emulation = Emulation::start(client, &self.server_path, recursive, sink).await?;
+        self.emulation = Some(AbortOnDropHandle::new(tokio::spawn(emulation.run())));
+        Ok(())
+    }
+
     /// The path watched.
     pub fn path(&self) -> &str {
         &self.path
@@ -204,6 +231,10 @@ impl Stream for WatchStream {
 impl Drop for WatchStream {
     fn drop(&mut self) {
         self.sink.close();
+        if self.emulation.is_some() {
+            // Its one-shot watches go with it.
+            return;
+        }
         let recursive = self.scope == Scope::Recursive;
         let kind = if recursive { Kind::Recursive } else { Kind::Persistent };
         self.client.view().queue().unwatch(Unwatch { path: (&*self.server_path).into(), kind });

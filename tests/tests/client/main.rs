@@ -1,6 +1,9 @@
 //! The client crate against real servers: Quorate, and ZooKeeper where it is installed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod calls;
+mod locks;
 mod watches;
 
 use std::time::Duration;
