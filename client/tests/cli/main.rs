@@ -5,6 +5,7 @@ mod bench;
 mod documentation;
 mod ensemble;
 mod lists;
+mod locks;
 mod nodes;
 mod safety;
 mod shell;
@@ -15,6 +16,7 @@ mod trouble;
 use std::{
     io::Write,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use quorate_client::testing::TestServer;
@@ -94,10 +96,24 @@ impl Cli {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it can be run");
         let mut stdin = child.stdin.take().expect("it is a pipe");
-        stdin.write_all(input).expect("it reads");
-        drop(stdin);
-        Ran::new(child.wait_with_output().expect("it ends"))
+        let input = input.to_vec();
+        // By another thread: what it writes may not fit into its pipe while it reads.
+        let writer = std::thread::spawn(move || stdin.write_all(&input).expect("it reads"));
+        let output = child.wait_with_output().expect("it ends");
+        writer.join().expect("all is written");
+        Ran::new(output)
     }
+}
+
+/// Waits until something is so.
+async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let waited = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let so = tokio::time::timeout(Duration::from_secs(30), waited).await;
+    so.unwrap_or_else(|_| panic!("{what}: waited in vain"));
 }
 
 /// Zxids, session ids and times as they never are twice, made alike.

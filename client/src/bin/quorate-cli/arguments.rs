@@ -230,7 +230,6 @@ mod tests {
     fn what_zkcli_refuses_is_refused() {
         for line in [
             "get",
-            "set /a",
             "create",
             "create -c -e /a",
             "create -c -s /a",

@@ -51,8 +51,8 @@ impl Elect {
             let guard = guarded::unless_told_to_end(acquire).await?;
             note(&format!("Leads {} with token {}.", escape::name(&self.path), guard.token()));
             match guarded::run(&guard, &self.command).await? {
-                End::Lost(_) if self.once => return Err(Failure::Exit(Failure::LOCK_LOST)),
-                End::Lost(_) => {}
+                End::Lost if self.once => return Err(Failure::Exit(Failure::LOCK_LOST)),
+                End::Lost => {}
                 End::Exited(code) => {
                     guard.release().await?;
                     return if code == 0 { Ok(()) } else { Err(Failure::Exit(code)) };

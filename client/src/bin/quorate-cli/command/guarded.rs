@@ -25,7 +25,7 @@ pub(super) enum End {
     /// By itself, with this exit code; 128 and the signal's number if a signal ended it.
     Exited(u8),
     /// It was ended because the lock may be lost.
-    Lost(Loss),
+    Lost,
 }
 
 /// Waits for something, unless this process is told to end.
@@ -58,7 +58,7 @@ pub(super) async fn run(guard: &Guard, command: &[OsString]) -> Outcome<End> {
             loss = guard.lost() => {
                 note(&format!("The lock may be lost ({}); the command is ended.", reason(loss)));
                 end(&mut child, guard).await?;
-                return Ok(End::Lost(loss));
+                return Ok(End::Lost);
             }
             Some(()) = terminate.recv() => tell(&child, Signal::TERM),
             // The command has got it too, and decides.

@@ -63,7 +63,7 @@ impl Lock {
             return Err(Failure::no(format!("The lock is held by others: {path}")));
         };
         match guarded::run(&guard, &self.command).await? {
-            End::Lost(_) => Err(Failure::Exit(Failure::LOCK_LOST)),
+            End::Lost => Err(Failure::Exit(Failure::LOCK_LOST)),
             End::Exited(code) => {
                 guard.release().await?;
                 if code == 0 { Ok(()) } else { Err(Failure::Exit(code)) }

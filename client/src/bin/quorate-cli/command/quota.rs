@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use quorate_client::Client;
 use serde::Serialize;
 
@@ -23,21 +23,20 @@ const STATS: &str = "zookeeper_stats";
 /// A soft limit that is exceeded is logged by the servers; a hard one refuses what would exceed it
 /// (`enforceQuota=true` in zoo.cfg).
 #[derive(Debug, Args)]
-#[group(id = "limit", required = true, multiple = false)]
+#[command(group = ArgGroup::new("limit").required(true).args(["count", "bytes", "hard_count", "hard_bytes"]))]
 pub(crate) struct SetQuota {
     /// Nodes, soft.
-    #[arg(short = 'n', group = "limit", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(short = 'n', value_parser = clap::value_parser!(i64).range(1..))]
     count: Option<i64>,
     /// Bytes, soft.
-    #[arg(short = 'b', group = "limit", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(short = 'b', value_parser = clap::value_parser!(i64).range(0..))]
     bytes: Option<i64>,
     /// Nodes, hard.
-    #[arg(short = 'N', group = "limit", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(short = 'N', value_parser = clap::value_parser!(i64).range(1..))]
     hard_count: Option<i64>,
     /// Bytes, hard.
-    #[arg(short = 'B', group = "limit", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(short = 'B', value_parser = clap::value_parser!(i64).range(0..))]
     hard_bytes: Option<i64>,
-    #[arg(group = "place")]
     path: String,
 }
 

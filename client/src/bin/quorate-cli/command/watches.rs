@@ -27,7 +27,6 @@ enum Mode {
 
 /// Ends watches of the shell at a path: all, or those of a kind.
 #[derive(Debug, Args)]
-#[group(id = "kind", multiple = false)]
 pub(crate) struct RemoveWatches {
     path: String,
     /// Those on the list of children.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum DataView {
+    /// Other bytes. Read first: where `data` may be null it may be missing.
+    Binary { data_base64: String },
     /// Text.
     Text { data: Option<String> },
-    /// Other bytes.
-    Binary { data_base64: String },
 }
 
 impl DataView {
