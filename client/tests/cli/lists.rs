@@ -7,9 +7,8 @@ use crate::{Cli, alike};
 async fn planted() -> (TestServer, Cli) {
     let server = TestServer::start().await.unwrap();
     let cli = Cli::of(&server);
-    let lines = "create /app\ncreate /app/config \"port=1\nname=x\ncreate /app/a-b one\n\
+    let lines = "create /app\ncreate /app/config 'port=1,name=x'\ncreate /app/a-b one\n\
                  create /app/config/db url=jdbc\ncreate /app/config/log level=INFO\n";
-    let lines = lines.replace("\"port=1\nname=x", "'port=1,name=x'");
     let ran = cli.run_with_input(&[], lines.as_bytes());
     assert_eq!((ran.code, &*ran.err), (0, ""));
     (server, cli)
@@ -35,14 +34,14 @@ async fn trees_are_drawn() {
     ephemeral: false
     num_children: 2
     children:
-      - path: /app/config/db
-        ephemeral: false
-        num_children: 0
-        children: []
-      - path: /app/config/log
-        ephemeral: false
-        num_children: 0
-        children: []
+    - path: /app/config/db
+      ephemeral: false
+      num_children: 0
+      children: []
+    - path: /app/config/log
+      ephemeral: false
+      num_children: 0
+      children: []
     ");
 }
 
@@ -69,16 +68,16 @@ async fn sizes_are_added_up() {
     let (_server, cli) = planted().await;
     insta::assert_snapshot!(cli.ok(&["du", "/app"]), @r"
     BYTES  NODES  PATH
-    37     5      /app
+    34     5      /app
     3      1      /app/a-b
-    34     3      /app/config
+    31     3      /app/config
     ");
     insta::assert_snapshot!(cli.ok(&["du", "-S", "-d", "1", "-o", "json", "/app/config"]), @r#"
     [
       {
         "path": "/app/config",
         "nodes": 3,
-        "bytes": 34
+        "bytes": 31
       },
       {
         "path": "/app/config/log",
@@ -128,9 +127,9 @@ async fn answers_of_zkcli_have_documents_too() {
     insta::assert_snapshot!(cli.ok(&["getAcl", "/app", "-o", "yaml"]), @r"
     path: /app
     acl:
-      - scheme: world
-        id: anyone
-        perms: cdrwa
+    - scheme: world
+      id: anyone
+      perms: cdrwa
     ");
     assert_eq!(cli.ok(&["create", "/z", "-o", "json"]), "{\n  \"created\": \"/z\"\n}\n");
 }

@@ -115,6 +115,7 @@ async fn other_words_of_zkcli_are_answered() {
     cli.ok(&["config"]);
     assert!(cli.ok(&["--help"]).contains("getAllChildrenNumber"));
     assert!(cli.ok(&["get", "/", "watch", "-w"]).ends_with('\n'));
+    assert!(cli.fails(2, &["get", "//"]).contains("empty name"));
     let said = cli.fails(2, &["gte", "/"]);
     assert!(said.contains("gte"), "{said}");
     assert!(cli.fails(1, &["removewatches", "/"]).contains("No watch"));

@@ -85,7 +85,7 @@ async fn events_of_watches_are_shown() {
     shell.type_line("stat -w /g");
     shell.type_line("printwatches");
     shell.expect("printwatches is off");
-    assert_eq!(cli.ok(&["getAllChildrenNumber", "/"]), "7\n");
+    assert_eq!(cli.ok(&["getAllChildrenNumber", "/"]), "5\n");
     assert_eq!(shell.end(), 0);
     cli.fails(3, &["get", "/e"]);
 }

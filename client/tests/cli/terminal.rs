@@ -103,6 +103,7 @@ async fn the_shell_prompts_completes_and_remembers() {
     terminal.expect("(CONNECTED) 1] ");
     // Ctrl-C gives up the line, and nothing more.
     terminal.type_keys("get /nothing\u{3}");
+    terminal.expect("(CONNECTED) 1] ");
     terminal.type_keys("addauth digest me:secret\r");
     terminal.expect("(CONNECTED) 2] ");
     terminal.type_keys("whoa\t\r");

@@ -13,7 +13,7 @@ async fn planted() -> (TestServer, Cli) {
     cli.ok(&["create", "/app/text", "hello"]);
     cli.ok(&["create", "/app/empty", ""]);
     cli.ok(&["create", "/app/bin", "-b", "AP8="]);
-    cli.ok(&["create", "/app/text/50%", "deep", "world:anyone:r"]);
+    cli.ok(&["create", "/app/text/50%", "deep", "world:anyone:rw"]);
     (server, cli)
 }
 
@@ -64,7 +64,7 @@ async fn differences_are_told() {
     ~ /text: hello -> other
     ");
     let ran = cli.run(&["diff", "--acl", "/app/text", "/b/text", "-o", "json"]);
-    assert!(ran.text().contains("\"first\": \"world:anyone:r\""), "{ran:?}");
+    assert!(ran.text().contains("\"first\": \"world:anyone:rw\""), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,8 +41,6 @@ async fn the_shell_outlives_its_server() {
 fn what_is_wrong_in_itself_is_named() {
     for (arguments, said) in [
         (&["-server", "h:x", "get", "/"][..], "\"h:x\" has a port that is no number"),
-        (&["get", "a"], "Path is not valid: a"),
-        (&["get", "//"], "empty name"),
         (&["set", "/a"], "takes data"),
         (&["set", "/a", "--from-file", "/missing/file"], "read /missing/file"),
         (&["cp", "/a", "/a/b"], "below itself"),

@@ -35,8 +35,8 @@ pub(crate) struct GetAcl {
 /// Says who may do what with a node.
 #[derive(Debug, Args)]
 pub(crate) struct SetAcl {
-    /// Show the Stat.
-    #[arg(short = 's', conflicts_with = "recursive")]
+    /// Show the Stat; not with -R.
+    #[arg(short = 's')]
     stat: bool,
     /// Only if the ACL has this version.
     #[arg(short = 'v', default_value_t = -1, allow_negative_numbers = true)]
