@@ -189,7 +189,7 @@ impl Context {
     /// Ends the session, and its ephemeral nodes with it.
     pub(crate) async fn close(&mut self) {
         if let Some(watches) = &mut self.watches {
-            watches.clear();
+            watches.clear().await;
         }
         if let Some(client) = self.client.take() {
             // A session that cannot be closed ends with its timeout.

@@ -8,6 +8,7 @@ use std::sync::{
 use quorate_client::{
     Client, Event, EventType, OneShot, State, WatchItem, WatchStream, WatcherType,
 };
+use tokio::sync::oneshot;
 use tokio_stream::StreamExt;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -30,9 +31,14 @@ struct Show {
     enabled: Arc<AtomicBool>,
 }
 
+/// Resolves when a watch is to end.
+type End = oneshot::Receiver<()>;
+
 struct Set {
     path: String,
     kind: WatcherType,
+    /// Dropping it ends the watch.
+    end: oneshot::Sender<()>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -67,9 +73,12 @@ impl Watches {
     /// Shows the event of a watch that tells one.
     pub(crate) fn add_one_shot(&mut self, path: &str, kind: WatcherType, watch: OneShot) {
         let show = self.show.clone();
-        self.add(path, kind, async move {
-            if let Ok(event) = watch.await {
-                show.event(&event_text(&event));
+        self.add(path, kind, async move |ended| {
+            tokio::select! {
+                // What has happened before the end is shown.
+                biased;
+                Ok(event) = watch => show.event(&event_text(&event)),
+                _ = ended => {}
             }
         });
     }
@@ -77,42 +86,59 @@ impl Watches {
     /// Shows the events of a stream.
     pub(crate) fn add_stream(&mut self, path: &str, kind: WatcherType, mut stream: WatchStream) {
         let show = self.show.clone();
-        self.add(path, kind, async move {
-            while let Some(item) = stream.next().await {
+        self.add(path, kind, async move |mut ended| {
+            loop {
+                let item = tokio::select! {
+                    biased;
+                    item = stream.next() => item,
+                    _ = &mut ended => None,
+                };
                 match item {
-                    WatchItem::Event(event) => show.event(&event_text(&event)),
-                    WatchItem::Resync { from, .. } => show.event(&format!(
+                    Some(WatchItem::Event(event)) => show.event(&event_text(&event)),
+                    Some(WatchItem::Resync { from, .. }) => show.event(&format!(
                         "events after zxid {from} may be missing, read the nodes again"
                     )),
+                    None => break,
                 }
             }
         });
     }
 
-    fn add(
-        &mut self,
-        path: &str,
-        kind: WatcherType,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
+    fn add<F>(&mut self, path: &str, kind: WatcherType, task: impl FnOnce(End) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         self.set.retain(|set| !set.task.is_finished());
-        let task = AbortOnDropHandle::new(tokio::spawn(task));
-        self.set.push(Set { path: path.to_owned(), kind, task });
+        let (end, ended) = oneshot::channel();
+        let task = AbortOnDropHandle::new(tokio::spawn(task(ended)));
+        self.set.push(Set { path: path.to_owned(), kind, end, task });
     }
 
-    /// Ends the watches of a kind at a path; says whether there were any.
-    pub(crate) fn remove(&mut self, path: &str, kind: WatcherType) -> bool {
+    /// Ends the watches of a kind at a path; says whether there were any. Events that have arrived
+    /// are shown.
+    pub(crate) async fn remove(&mut self, path: &str, kind: WatcherType) -> bool {
         self.set.retain(|set| !set.task.is_finished());
-        let before = self.set.len();
         let meant = |set: &Set| set.path == path && (kind == WatcherType::Any || kind == set.kind);
-        self.set.retain(|set| !meant(set));
-        self.set.len() < before
+        let (removed, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.set).into_iter().partition(meant);
+        self.set = kept;
+        let any = !removed.is_empty();
+        end(removed).await;
+        any
     }
 
-    /// Ends all watches.
-    pub(crate) fn clear(&mut self) {
-        self.set.clear();
+    /// Ends all watches. Events that have arrived are shown.
+    pub(crate) async fn clear(&mut self) {
+        end(std::mem::take(&mut self.set)).await;
         self.states = None;
+    }
+}
+
+async fn end(watches: Vec<Set>) {
+    for Set { end, task, .. } in watches {
+        drop(end);
+        // One that has panicked has ended, too.
+        let _ = task.await;
     }
 }
 

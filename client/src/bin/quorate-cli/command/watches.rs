@@ -67,10 +67,10 @@ impl AddWatch {
 }
 
 impl RemoveWatches {
-    #[expect(clippy::unused_async, reason = "all commands are called alike")]
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
-        let removed = context.watches.as_mut().is_some_and(|w| w.remove(&self.path, self.kind()));
-        if removed {
+        if let Some(watches) = &mut context.watches
+            && watches.remove(&self.path, self.kind()).await
+        {
             return Ok(());
         }
         let path = crate::output::escape::name(&self.path).into_owned();
