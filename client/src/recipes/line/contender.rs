@@ -164,8 +164,7 @@ impl Contender {
                     None => self.gone(How::Left),
                 }
             }
-            (State::Deleting, Input::Deleted) => self.gone(How::Left),
-            (State::Resting, Input::Rested) => self.remove(),
+            (State::Deleting, Input::Deleted) | (State::Gone, Input::Leave) => self.gone(How::Left),
             (State::Finding | State::Deleting, Input::Failed(failure)) => self.again(failure),
             (_, Input::Failed(Failure::SessionEnded)) => self.gone(How::Expired),
             // Its node was never there, or was seen to be gone.
@@ -176,9 +175,9 @@ impl Contender {
             (State::Listing, Input::Failed(Failure::NoNode { .. })) => {
                 self.to(State::Idle, Effect::Missing)
             }
-            (State::Listing | State::Watching | State::Awaiting, Input::Failed(_)) => self.remove(),
-            (State::Gone, Input::Leave) => self.gone(How::Left),
-            (_, Input::Leave) => self.remove(),
+            (State::Listing | State::Watching | State::Awaiting, Input::Failed(_))
+            | (State::Resting, Input::Rested)
+            | (_, Input::Leave) => self.remove(),
             (state, input) => panic!("{input:?} is no answer in {state:?}"),
         }
     }

@@ -84,35 +84,57 @@ impl Line {
         &self.folder
     }
 
+    /// The same line, for contenders of this client.
+    pub(crate) fn of_client(&self, client: &Client) -> Self {
+        Self { client: client.clone(), ..self.clone() }
+    }
+
     /// Stands in line until admitted; if not `patient`, only if that is at once. A contender that
-    /// loses its place, with its session or because somebody deletes its node, goes to the end of
-    /// the line.
+    /// loses its place goes to the end of the line.
     ///
     /// # Errors
-    /// As the client's calls.
+    /// As the client's calls; [`ErrorKind::SessionLost`] only of a client that is bound to a
+    /// session.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the line, in the background.
     pub(crate) async fn enter(&self, rule: Rule, patient: bool) -> Result<Entry, Error> {
         loop {
-            self.client.wait_connected().await?;
-            let mut seat = Seat::new(self, rule, patient);
-            match seat.be_admitted().await {
-                Ok(Effect::Admit) => return Ok(Entry::In(seat)),
-                Ok(Effect::TurnAway) => return Ok(Entry::Busy),
-                Ok(_) => tracing::info!(folder = &*self.folder, "a node in line was deleted"),
-                // The client has a new session, or will have.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::SessionLost
-                            | ErrorKind::Refused(
-                                ErrorCode::SessionExpired | ErrorCode::UnknownSession
-                            )
-                    ) && self.client.view().session() == 0 => {}
-                Err(error) => return Err(error),
+            if let Some(entry) = self.attempt(rule, patient).await? {
+                return Ok(entry);
             }
         }
+    }
+
+    /// As [`enter`](Self::enter), but `None` when it lost its place: with its session, or because
+    /// somebody deleted its node.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    ///
+    /// # Cancel safety
+    /// As [`enter`](Self::enter).
+    pub(crate) async fn attempt(&self, rule: Rule, patient: bool) -> Result<Option<Entry>, Error> {
+        let status = self.client.wait_connected().await?;
+        let bound = self.client.view().session();
+        if bound != 0 && bound != status.session_number {
+            return Err(ErrorKind::SessionLost.into());
+        }
+        let mut seat = Seat::new(self, rule, patient);
+        let error = match seat.be_admitted().await {
+            Ok(Effect::Admit) => return Ok(Some(Entry::In(seat))),
+            Ok(Effect::TurnAway) => return Ok(Some(Entry::Busy)),
+            Ok(_) => ErrorKind::Refused(ErrorCode::NoNode).into(),
+            Err(error) => match error.kind() {
+                ErrorKind::SessionLost
+                | ErrorKind::Refused(ErrorCode::SessionExpired | ErrorCode::UnknownSession) => {
+                    error
+                }
+                _ => return Err(error),
+            },
+        };
+        tracing::info!(folder = self.folder(), %error, "lost a place in line");
+        Ok(None)
     }
 
     /// Who stands in line, in its order.
@@ -145,7 +167,7 @@ impl Line {
 /// A contender's place in a line. Dropping it leaves the line, in the background.
 pub(crate) struct Seat {
     /// `None` once it leaves.
-    life: Option<Life>,
+    life: Option<Box<Life>>,
     /// Where the clean-up runs, wherever the seat is dropped.
     runtime: Handle,
 }
@@ -167,7 +189,7 @@ impl Seat {
             created: None,
             watch: None,
         };
-        Self { life: Some(life), runtime: Handle::current() }
+        Self { life: Some(Box::new(life)), runtime: Handle::current() }
     }
 
     async fn be_admitted(&mut self) -> Result<Effect, Error> {

@@ -52,6 +52,13 @@ enum Watched {
     Fired,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Admitted,
+    Leaving,
+}
+
 struct Actor {
     contender: Contender,
     /// What is to be done next.
@@ -59,10 +66,9 @@ struct Actor {
     rule: Rule,
     watched: Watched,
     name: Option<String>,
-    admitted: bool,
+    phase: Phase,
     /// It was admitted at some time.
     served: bool,
-    leaving: bool,
     /// What it watched has changed, and so many operations ago, the wait for that included.
     stirred: bool,
     operations: usize,
@@ -87,9 +93,8 @@ impl World {
             rule,
             watched: Watched::Nothing,
             name: None,
-            admitted: false,
+            phase: Phase::Waiting,
             served: false,
-            leaving: false,
             stirred: false,
             operations: 0,
             expired: false,
@@ -186,10 +191,13 @@ impl World {
                 let mut own = self.folder.nodes.iter().filter(|(_, owner)| **owner == index);
                 Input::Found(own.next().map(|(name, _)| name.clone()))
             }
-            Effect::Delete(name) => match self.remove(&name) {
-                true => Input::Deleted,
-                false => Input::Failed(Failure::NoNode { before: true }),
-            },
+            Effect::Delete(name) => {
+                if self.remove(&name) {
+                    Input::Deleted
+                } else {
+                    Input::Failed(Failure::NoNode { before: true })
+                }
+            }
             Effect::Rest => Input::Rested,
             Effect::Admit | Effect::TurnAway | Effect::Missing => Input::Leave,
             Effect::Gone(_) => unreachable!("it is not stepped any more"),
@@ -231,7 +239,7 @@ impl World {
                 Input::Failed(Failure::SessionEnded)
             }
             // The clean-up itself is not given up.
-            _ if self.actors[index].leaving => self.perform(index),
+            _ if self.actors[index].phase == Phase::Leaving => self.perform(index),
             Fate::LeftBefore => Input::Leave,
             Fate::LeftAfter => {
                 self.perform(index);
@@ -248,14 +256,14 @@ impl World {
             actor.name = Some(name.clone());
         }
         let failed = matches!(input, Input::Failed(_));
-        let leaves = input == Input::Leave || (failed && !actor.leaving);
+        let leaves = input == Input::Leave || (failed && actor.phase != Phase::Leaving);
         actor.effect = actor.contender.step(input);
-        if failed && !actor.leaving && !matches!(actor.effect, Effect::Gone(_)) {
+        if failed && actor.phase != Phase::Leaving && !matches!(actor.effect, Effect::Gone(_)) {
             // The seat is dropped.
             actor.effect = actor.contender.step(Input::Leave);
         }
         if leaves {
-            (actor.leaving, actor.admitted, actor.watched) = (true, false, Watched::Nothing);
+            (actor.phase, actor.watched) = (Phase::Leaving, Watched::Nothing);
         }
         if actor.effect == Effect::Admit {
             self.admit(index);
@@ -265,7 +273,7 @@ impl World {
 
     fn admit(&mut self, index: usize) {
         let actor = &mut self.actors[index];
-        (actor.admitted, actor.served) = (true, true);
+        (actor.phase, actor.served) = (Phase::Admitted, true);
         if actor.stirred {
             let calls = actor.operations - 1;
             assert!(!self.orderly || calls == 1, "a hand-over takes {calls} calls");
@@ -281,7 +289,7 @@ impl World {
     fn check(&self) {
         let holds = |actor: &&Actor| {
             let there = |name: &String| self.folder.nodes.contains_key(name);
-            actor.admitted && actor.name.as_ref().is_some_and(there)
+            actor.phase == Phase::Admitted && actor.name.as_ref().is_some_and(there)
         };
         let holders: Vec<_> = self.actors.iter().filter(holds).map(|actor| actor.rule).collect();
         let alone = holders.contains(&Rule::Alone);
@@ -296,7 +304,7 @@ impl World {
     fn check_end(&self) {
         assert!(self.folder.nodes.is_empty(), "left behind: {:?}", self.folder.nodes);
         for actor in &self.actors {
-            assert!(actor.served || actor.leaving && self.any_fault, "somebody was never in");
+            assert!(actor.served || self.any_fault, "somebody was never in");
             assert!(!matches!(actor.effect, Effect::Gone(How::Stuck)));
         }
     }

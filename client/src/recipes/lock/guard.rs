@@ -108,7 +108,7 @@ impl Guard {
                 Err(_) => break,
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Releases the lock, and waits until that is sure.

@@ -6,7 +6,7 @@ use super::{Acquire, Guard, acquire, try_acquire};
 use crate::{
     Client,
     error::{Error, ErrorKind},
-    recipes::line::{Line, Participant, Rule},
+    recipes::line::{Entry, Line, Participant, Rule},
 };
 
 /// A lock for so many at a time: see the [module](super). All who use one must agree how many.
@@ -47,12 +47,17 @@ impl Semaphore {
     /// larger than that of all leases acquired before.
     pub fn acquire(&self) -> Acquire<'_, Guard> {
         Acquire::new(async {
-            // Who only tries does not take this lock, and whoever loses it does no harm: what
-            // counts is the order of the leases.
-            let turn = acquire(&self.locks, Rule::Alone).await?;
-            let lease = acquire(&self.leases, Rule::Places(self.places)).await;
-            drop(turn);
-            lease
+            loop {
+                let turn = acquire(&self.locks, Rule::Alone).await?;
+                // In the same session: who loses that has lost its turn, too.
+                let leases = self.leases.of_client(turn.client());
+                match leases.attempt(Rule::Places(self.places), true).await {
+                    Ok(Some(Entry::In(seat))) => return Ok(Guard::new(seat)),
+                    Ok(_) => {}
+                    Err(error) if matches!(error.kind(), ErrorKind::SessionLost) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         })
     }
 

@@ -8,7 +8,7 @@
 
 use std::{net::SocketAddr, sync::Mutex as StdMutex};
 
-use quorate_client::{Client, Error, Zxid};
+use quorate_client::{Client, Error, Zxid, recipes::FencingToken};
 
 use super::{
     Recipe, patiently,
@@ -18,7 +18,7 @@ use super::{
 use crate::{builder, with_each};
 
 /// Writes done under the lock: when, and with which token.
-type Writes = StdMutex<Vec<(Zxid, i64)>>;
+type Writes = StdMutex<Vec<(Zxid, FencingToken)>>;
 
 /// How many cases run at the same time.
 const AT_ONCE: usize = 12;
@@ -73,7 +73,10 @@ async fn case(
     // The semaphore's mutex is left in the background.
     wait_for_nodes(rival, &lines, recipe.nodes_of_a_holder()).await;
     let mut attempt = Box::pin(attempt(&victim, recipe, &folder, &register, &writes));
-    let waiting = wait_for_nodes(rival, &lines, recipe.nodes_with_a_waiter());
+    let waiting = async {
+        wait_for_nodes(rival, &lines, recipe.nodes_with_a_waiter()).await;
+        proxy.wait_for_requests(recipe.requests_of_a_waiter()).await;
+    };
     let holds = plan.is_some_and(|(_, fault)| fault.holds());
     let mut outcome = None;
     let mut dropped = false;
@@ -82,8 +85,11 @@ async fn case(
         done = &mut attempt => outcome = Some(done),
         () = proxy.held(), if holds => dropped = true,
     }
-    if !dropped {
-        note(&writes, before.write(&register).await, before.token().get());
+    if dropped {
+        drop(attempt);
+        before.release().await.unwrap();
+    } else {
+        note(&writes, &before.write(&register).await, before.token());
         before.release().await.unwrap();
         if outcome.is_none() {
             tokio::select! {
@@ -92,16 +98,13 @@ async fn case(
             }
         }
         drop(attempt);
-    } else {
-        drop(attempt);
-        before.release().await.unwrap();
     }
     if dropped {
         proxy.let_go();
     }
 
     let after = patiently("the rival", against.hold(rival, &folder)).await.unwrap();
-    note(&writes, after.write(&register).await, after.token().get());
+    note(&writes, &after.write(&register).await, after.token());
     after.release().await.unwrap();
     wait_for_nodes(rival, &lines, 0).await;
     let mut writes = writes.into_inner().unwrap();
@@ -129,13 +132,13 @@ async fn attempt(
     writes: &Writes,
 ) -> Result<(), Error> {
     let holding = recipe.hold(victim, folder).await?;
-    note(writes, holding.write(register).await, holding.token().get());
+    note(writes, &holding.write(register).await, holding.token());
     holding.release().await
 }
 
-fn note(writes: &Writes, write: Result<Zxid, Error>, token: i64) {
+fn note(writes: &Writes, write: &Result<Zxid, Error>, token: FencingToken) {
     if let Ok(zxid) = write {
-        writes.lock().unwrap().push((zxid, token));
+        writes.lock().unwrap().push((*zxid, token));
     }
 }
 

@@ -17,7 +17,7 @@ use quorate_client::{
 };
 
 /// Long enough for anything on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What excludes others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,16 @@ impl Recipe {
         match self {
             Self::Semaphore | Self::Multi => 3,
             _ => 2,
+        }
+    }
+
+    /// How many requests one makes, at least, before it waits.
+    fn requests_of_a_waiter(self) -> usize {
+        match self {
+            // Enter and list for the mutex beside it, then for the lease.
+            Self::Semaphore => 4,
+            // Enter, list, watch.
+            _ => 3,
         }
     }
 
@@ -121,10 +131,10 @@ impl Holding {
 }
 
 async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited too long for {what}"),
-    }
+    let Ok(value) = tokio::time::timeout(PATIENCE, future).await else {
+        panic!("waited too long for {what}");
+    };
+    value
 }
 
 /// Waits until there are so many nodes in these folders.

@@ -3,10 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +12,7 @@ use quorate_tests::{Connection, Op, Session};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 
@@ -63,7 +60,7 @@ struct Shared {
     server: SocketAddr,
     /// At the request of which number, counted from 0.
     plan: Mutex<Option<(usize, Fault)>>,
-    requests: AtomicUsize,
+    requests: watch::Sender<usize>,
     held: Notify,
     let_go: Notify,
     session: Mutex<Option<Session>>,
@@ -83,7 +80,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server,
             plan: Mutex::new(plan),
-            requests: AtomicUsize::new(0),
+            requests: watch::Sender::new(0),
             held: Notify::new(),
             let_go: Notify::new(),
             session: Mutex::new(None),
@@ -106,7 +103,14 @@ impl Proxy {
 
     /// How many calls came.
     pub(crate) fn requests(&self) -> usize {
-        self.shared.requests.load(Ordering::Relaxed)
+        *self.shared.requests.borrow()
+    }
+
+    /// Waits until so many came.
+    pub(crate) async fn wait_for_requests(&self, number: usize) {
+        let mut requests = self.shared.requests.subscribe();
+        let came = requests.wait_for(|requests| *requests >= number).await;
+        drop(came.expect("the sender lives as long as this"));
     }
 
     /// Lets nothing happen any more.
@@ -158,16 +162,16 @@ impl Shared {
                 let is_call = connected && xid > 0;
                 connected = true;
                 if is_call {
-                    let index = self.requests.fetch_add(1, Ordering::Relaxed);
+                    let index = *self.requests.borrow();
+                    self.requests.send_modify(|requests| *requests += 1);
                     let plan = *self.plan.lock().unwrap();
-                    match plan {
-                        Some((at, fault)) if at == index && fault.is_before() => {
-                            if !self.happen(fault).await {
-                                return Ok(());
-                            }
+                    let due = plan.filter(|(at, _)| *at == index).map(|(_, fault)| fault);
+                    if let Some(fault) = due {
+                        if !fault.is_before() {
+                            awaited = Some((xid, fault));
+                        } else if !self.happen(fault).await {
+                            return Ok(());
                         }
-                        Some((at, fault)) if at == index => awaited = Some((xid, fault)),
-                        _ => {}
                     }
                 }
                 server_out.write_all(&frame).await?;
