@@ -18,8 +18,8 @@ use crate::{
 ///
 /// Others wait, and take over when the leader's command ends or its machine is lost. When the lead
 /// may be lost the command gets SIGTERM, and soon SIGKILL, and this takes part anew. The
-/// command finds a fencing token in QUORATE_FENCING_TOKEN, larger than that of all leaders before.
-/// Programs with Apache Curator's LeaderSelector take part in the same election.
+/// command finds a fencing token in `QUORATE_FENCING_TOKEN`, larger than that of all leaders before.
+/// Programs with Apache Curator's `LeaderSelector` take part in the same election.
 #[derive(Debug, Args)]
 pub(crate) struct Elect {
     /// Who this is, for the others to see.

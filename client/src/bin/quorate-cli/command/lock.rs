@@ -18,10 +18,10 @@ use crate::{
 
 /// Runs a command while it holds a lock, as flock does, but among machines.
 ///
-/// The command finds the lock's fencing token in QUORATE_FENCING_TOKEN and its node in
-/// QUORATE_LOCK_NODE. When the lock may be lost the command gets SIGTERM, and soon SIGKILL. The
+/// The command finds the lock's fencing token in `QUORATE_FENCING_TOKEN` and its node in
+/// `QUORATE_LOCK_NODE`. When the lock may be lost the command gets SIGTERM, and soon SIGKILL. The
 /// exit code is the command's; 1 if the lock was not to be had, 10 if it was lost. Programs with
-/// Apache Curator's InterProcessMutex (with --leases: InterProcessSemaphoreV2) stand in the same line.
+/// Apache Curator's `InterProcessMutex` (with --leases: `InterProcessSemaphoreV2`) stand in the same line.
 #[derive(Debug, Args)]
 pub(crate) struct Lock {
     /// Do not wait: end with 1 if somebody else holds the lock.

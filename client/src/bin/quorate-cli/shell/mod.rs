@@ -207,12 +207,11 @@ impl<'a> Shell<'a> {
 
     fn print_watches(&mut self, on: Option<line::OnOff>) -> Outcome {
         let watches = self.context.watches.as_mut().expect("a shell has watches");
-        match on {
-            Some(on) => watches.set_printing(on == line::OnOff::On),
-            None => {
-                let word = if watches.printing() { "on" } else { "off" };
-                self.screen.line(&format!("printwatches is {word}"))?;
-            }
+        if let Some(on) = on {
+            watches.set_printing(on == line::OnOff::On);
+        } else {
+            let word = if watches.printing() { "on" } else { "off" };
+            self.screen.line(&format!("printwatches is {word}"))?;
         }
         Ok(())
     }
