@@ -178,15 +178,15 @@ impl Queue {
         Self { inner, held, room: Notify::new(), budget, request_limit }
     }
 
-    /// Makes a call: from here on it has its place among all others.
+    /// Makes a call: from here on it has its place among all others. Answers its xid.
     pub(crate) fn submit(
         &self,
         op: OpCode,
         manner: Manner,
         recipient: Recipient,
         encode: impl FnOnce(&mut BytesMut),
-    ) -> Result<(), ErrorKind> {
-        let waker = {
+    ) -> Result<Xid, ErrorKind> {
+        let (xid, waker) = {
             let mut inner = self.inner.lock();
             inner.admit(manner)?;
             let start = inner.output.len();
@@ -204,10 +204,11 @@ impl Queue {
                 return Err(ErrorKind::TooLarge { length, limit: self.request_limit });
             }
             self.held.fetch_add(inner.output.len() - start, Ordering::Relaxed);
-            inner.waker.take()
+            let xid = inner.calls.last().expect("it was just pushed").xid;
+            (xid, inner.waker.take())
         };
         wake(waker);
-        Ok(())
+        Ok(xid)
     }
 
     /// Whether a call that is awaited may be made now.
@@ -386,7 +387,7 @@ fn wake(waker: Option<Waker>) {
 mod tests {
     use super::*;
 
-    fn submit(queue: &Queue, length: usize, manner: Manner) -> Result<(), ErrorKind> {
+    fn submit(queue: &Queue, length: usize, manner: Manner) -> Result<Xid, ErrorKind> {
         queue.submit(OpCode::GetData, manner, Recipient::Connection, |out| {
             out.extend_from_slice(&vec![0; length]);
         })

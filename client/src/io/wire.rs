@@ -68,6 +68,11 @@ impl Wire {
         }
     }
 
+    /// The longest frame that may come.
+    pub(super) fn set_answer_limit(&mut self, limit: usize) {
+        self.answer_limit = limit;
+    }
+
     /// Appends a frame of the connection itself.
     pub(super) fn put(&mut self, encode: impl FnOnce(&mut BytesMut)) {
         let before = self.control.len();

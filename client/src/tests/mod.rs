@@ -2,5 +2,11 @@
 //! time.
 
 mod connections;
+mod hostile;
 mod peer;
+mod sasl;
+#[cfg(feature = "srv")]
+mod srv;
+#[cfg(feature = "tls")]
+mod tls;
 mod watches;
