@@ -133,17 +133,17 @@ fn an_idle_session_is_kept_alive_and_a_silent_connection_is_dropped() {
 
 #[test]
 fn an_identity_is_proved_before_a_connection_is_used() {
-    let mut world = World::new(Settings { proves: true, ..settings() }, 1);
+    let mut world = World::new(Settings { proves: true, ..settings() }, 3);
     world.step(Input::Start);
     world.reach_server();
     assert_eq!(world.step(Input::Answered(granted(1))), ["session 1", "prove"]);
     assert_eq!(world.session.status().server, None);
     // It takes too long; the session is there already.
-    assert_eq!(world.timer(), ["disconnect"]);
-    assert_eq!(world.reach_server(), ["greet 0x1"]);
+    assert_eq!(world.timer()[0], "disconnect");
+    assert_eq!(world.step(Input::Connected), ["greet 0x1"]);
     assert_eq!(world.step(Input::Answered(granted(1))), ["prove"]);
     assert_eq!(world.step(Input::Proved), ["restore", "open", "Connected"]);
-    assert_eq!(world.session.status().server, Some(endpoint(1).addr));
+    assert!(world.session.status().server.is_some());
     assert_eq!(world.step(broken()), ["disconnect", "Suspended"]);
     assert_eq!(world.session.status().server, None);
     world.reach_server();

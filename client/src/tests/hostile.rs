@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bolero::TypeGenerator;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use quorate_protocol::{
     Encode, ErrorCode, OpCode, SessionId, Stat, Xid, Zxid,
     codec::PutJute,
@@ -45,7 +45,7 @@ enum Move {
     /// Anything at all.
     Bytes(Vec<u8>),
     /// Lets time pass.
-    Wait { ms: u16 },
+    Wait { sixteenths: u8 },
     /// Ends the connection.
     Close,
 }
@@ -128,8 +128,8 @@ impl Hostile {
             Move::Frame(bytes) => out.put_slice(bytes),
             Move::Length(length) => return self.write(&length.to_be_bytes()).await,
             Move::Bytes(bytes) => return self.write(bytes).await,
-            Move::Wait { ms } => {
-                tokio::time::sleep(Duration::from_millis((*ms).into())).await;
+            Move::Wait { sixteenths } => {
+                tokio::time::sleep(Duration::from_secs(1) / 16 * u32::from(*sixteenths)).await;
                 return true;
             }
             Move::Close => return false,
@@ -170,7 +170,7 @@ async fn harass(listener: &mut Listener, moves: &[Move]) {
         let hostile = match &mut connection {
             Some(hostile) => hostile,
             None => {
-                let Ok(peer) = timeout(FOREVER, listener.accept()).await else { return };
+                let peer = listener.accept_if_any().await;
                 connection.insert(Hostile { peer, asked: VecDeque::new() })
             }
         };
@@ -180,35 +180,39 @@ async fn harass(listener: &mut Listener, moves: &[Move]) {
     }
 }
 
-/// Serves as it ought to: there is no node at all.
+/// Serves as it ought to: there is no node at all. Whom it serves may have gone already.
 async fn serve(listener: &mut Listener) {
     loop {
-        let mut peer = listener.accept().await;
-        if peer.frame().await.is_none() {
+        let mut peer = listener.accept_if_any().await;
+        if peer.frame().await.is_none()
+            || !write(&mut peer, |out| greeting(6000, 0x78).encode(out)).await
+        {
             continue;
         }
-        peer.send(|out| greeting(6000, 0x78).encode(out)).await;
         while let Some(frame) = peer.frame().await {
             let (xid, op) = (Xid(first_int(&frame)), first_int(&frame[4..]));
-            let mut out = BytesMut::new();
-            let (error, token): (_, Option<Bytes>) = match OpCode::from_wire(op) {
-                Some(OpCode::Sasl) => (0, Some(Bytes::from_static(b"good"))),
-                Some(OpCode::Ping | OpCode::Auth | OpCode::SetWatches | OpCode::SetWatches2) => {
-                    (0, None)
+            let op = OpCode::from_wire(op).expect("a client asks for what there is");
+            let itself = [OpCode::Ping, OpCode::Auth, OpCode::SetWatches, OpCode::SetWatches2];
+            let fine = op == OpCode::Sasl || itself.contains(&op);
+            let error = if fine { 0 } else { ErrorCode::NoNode.wire() };
+            let answer = |out: &mut BytesMut| {
+                ReplyHeader { xid, zxid: Zxid(5), error }.encode(out);
+                if op == OpCode::Sasl {
+                    SaslResponse { token: Some(b"good") }.encode(out);
                 }
-                _ => (ErrorCode::NoNode.wire(), None),
             };
-            ReplyHeader { xid, zxid: Zxid(5), error }.encode(&mut out);
-            if let Some(token) = &token {
-                SaslResponse { token: Some(token) }.encode(&mut out);
-            }
-            let mut whole = BytesMut::new();
-            put_frame(&mut whole, |frame| frame.extend_from_slice(&out));
-            if peer.stream.write_all(&whole).await.is_err() {
+            if !write(&mut peer, answer).await {
                 break;
             }
         }
     }
+}
+
+/// Writes a frame; whether the client takes it.
+async fn write(peer: &mut Peer, encode: impl FnOnce(&mut BytesMut)) -> bool {
+    let mut out = BytesMut::new();
+    put_frame(&mut out, encode);
+    peer.stream.write_all(&out).await.is_ok()
 }
 
 fn first_int(bytes: &[u8]) -> i32 {

@@ -61,6 +61,14 @@ impl Listener {
         Peer::on(self.stream().await)
     }
 
+    /// As [`accept`](Self::accept); never, if the client has ended.
+    pub(super) async fn accept_if_any(&mut self) -> Peer {
+        match self.0.recv().await {
+            Some(stream) => Peer::on(stream),
+            None => std::future::pending().await,
+        }
+    }
+
     /// A connection on which nothing was said yet.
     pub(super) async fn stream(&mut self) -> DuplexStream {
         self.0.recv().await.expect("the client is alive")
@@ -143,6 +151,7 @@ impl Peer {
         let mut out = BytesMut::new();
         put_frame(&mut out, encode);
         self.stream.write_all(&out).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     pub(super) async fn answer(&mut self, xid: Xid, error: i32, body: &impl Encode) {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod calls;
+mod sasl;
+mod tls;
 mod watches;
 
 use std::time::Duration;
