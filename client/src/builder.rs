@@ -234,7 +234,7 @@ impl ClientBuilder {
             #[cfg(feature = "srv")]
             Servers::Service(name) => {
                 let records = crate::io::srv::Records::new(&name, &self.dns_servers)?;
-                Directory::Records(records)
+                Directory::Records(Box::new(records))
             }
             #[cfg(not(feature = "srv"))]
             Servers::Service(name) => {

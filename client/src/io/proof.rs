@@ -59,13 +59,12 @@ impl Driver {
             return Err(SaslError::NotOffered.into());
         }
         proof.joined = true;
-        match proof.exchange.answer(token.unwrap_or_default())? {
-            Some(token) => self.put_token(&token),
-            None => {
-                self.proof = None;
-                self.stage = Stage::Shut;
-                self.step(Input::Proved);
-            }
+        if let Some(token) = proof.exchange.answer(token.unwrap_or_default())? {
+            self.put_token(&token);
+        } else {
+            self.proof = None;
+            self.stage = Stage::Shut;
+            self.step(Input::Proved);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ pub(crate) enum Directory {
     Hosts(Vec<Host>),
     /// In the SRV records of DNS.
     #[cfg(feature = "srv")]
-    Records(super::srv::Records),
+    Records(Box<super::srv::Records>),
 }
 
 /// The addresses of all servers that have any; at least one.

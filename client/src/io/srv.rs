@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::join_all;
 use hickory_resolver::{
-    TokioResolver,
+    ResolverBuilder, TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
     proto::rr::{RData, rdata::SRV},
@@ -37,7 +37,7 @@ impl Records {
             let runtime = TokioRuntimeProvider::default();
             Ok(TokioResolver::builder_with_config(config, runtime))
         };
-        let resolver = resolver.and_then(|builder| builder.build());
+        let resolver = resolver.and_then(ResolverBuilder::build);
         let resolver = resolver.map_err(|error| {
             ErrorKind::Setup(format!("the system's configuration of DNS: {error}").into())
         })?;

@@ -25,6 +25,7 @@ const NONCE_COUNT: &str = "00000001";
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use = "it proves nothing by itself"]
 pub struct DigestMd5 {
     user: String,
     password: String,

@@ -167,12 +167,11 @@ fn shorten(out: &mut BytesMut, cut: u8) {
 async fn harass(listener: &mut Listener, moves: &[Move]) {
     let mut connection = None;
     for step in moves {
-        let hostile = match &mut connection {
-            Some(hostile) => hostile,
-            None => {
-                let peer = listener.accept_if_any().await;
-                connection.insert(Hostile { peer, asked: VecDeque::new() })
-            }
+        let hostile = if let Some(hostile) = &mut connection {
+            hostile
+        } else {
+            let peer = listener.accept_if_any().await;
+            connection.insert(Hostile { peer, asked: VecDeque::new() })
         };
         if !hostile.make(step).await {
             connection = None;

@@ -5,6 +5,7 @@ mod connections;
 mod hostile;
 mod peer;
 mod sasl;
+mod spans;
 #[cfg(feature = "srv")]
 mod srv;
 #[cfg(feature = "tls")]
