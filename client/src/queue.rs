@@ -116,6 +116,8 @@ struct Inner {
     identities: Vec<Identity>,
     last_xid: Xid,
     gate: Gate,
+    /// Why the gate has ended, or will at once.
+    ending: Option<ErrorKind>,
     /// The number of the session; 0 while there is none.
     session: u64,
     /// No handle is left.
@@ -169,6 +171,7 @@ impl Queue {
             identities: Vec::new(),
             last_xid: Xid(0),
             gate: Gate::Open,
+            ending: None,
             session: 0,
             abandoned: false,
             left: false,
@@ -303,6 +306,11 @@ impl Queue {
         }
     }
 
+    /// Says why calls will fail for ever, ahead of [`end`](Self::end).
+    pub(crate) fn announce_end(&self, kind: ErrorKind) {
+        self.inner.lock().ending = Some(kind);
+    }
+
     /// Calls fail at once for ever.
     pub(crate) fn end(&self, kind: ErrorKind) {
         self.inner.lock().gate = Gate::Ended(kind);
@@ -310,7 +318,7 @@ impl Queue {
 
     /// Why there will be no call again, if there will be none.
     pub(crate) fn ended(&self) -> Option<ErrorKind> {
-        if let Gate::Ended(kind) = &self.inner.lock().gate { Some(kind.clone()) } else { None }
+        self.inner.lock().ending.clone()
     }
 
     pub(crate) fn set_session(&self, number: u64) {

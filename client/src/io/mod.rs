@@ -693,6 +693,10 @@ impl Driver {
             Disconnect::Expired => ErrorKind::SessionLost,
             _ => ErrorKind::Closed,
         };
+        // Whoever sees a call fail because of the end sees the last state as well, and whoever sees
+        // that state knows why.
+        self.parts.shared.queue.announce_end(kind.clone());
+        self.publish(self.parts.session.status());
         self.parts.shared.queue.end(kind.clone());
         self.disconnect(cause);
         self.keep_queue();

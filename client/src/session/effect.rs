@@ -80,7 +80,7 @@ pub(crate) enum Effect {
     NewSession(u64),
     /// Tell everybody.
     Publish(Status),
-    /// Fail all calls there are and will be; nothing comes after this but a last status.
+    /// Publish the last status and fail all calls there are and will be; nothing comes after this.
     End(Arc<Disconnect>),
 }
 

@@ -503,8 +503,8 @@ impl Session {
         if !matches!(self.phase, Phase::Ended) {
             self.phase = Phase::Ended;
             self.cause = Some(Arc::clone(&cause));
+            (self.status.state, self.status.server) = (State::Closed, None);
             effects.push(Effect::End(cause));
-            self.publish(State::Closed, effects);
         }
     }
 

@@ -149,7 +149,7 @@ fn an_identity_is_proved_before_a_connection_is_used() {
     world.reach_server();
     world.step(Input::Answered(granted(1)));
     let refused = world.step(Input::Failed(Disconnect::AuthFailed));
-    assert_eq!(refused, ["end", "Closed"]);
+    assert_eq!(refused, ["end"]);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn a_server_that_knows_no_such_session_ends_it() {
     world.step(broken());
     world.reach_server();
     let refused = Input::Answered(ConnectResponse::refusal(Some(false)));
-    assert_eq!(world.step(refused), ["lose", "Lost", "end", "Closed"]);
+    assert_eq!(world.step(refused), ["lose", "Lost", "end"]);
     assert_eq!(world.session.deadline(), None);
 }
 
@@ -332,7 +332,7 @@ fn a_server_that_can_only_read_is_left_for_one_that_can_write() {
 fn an_identity_refused_is_the_end() {
     let mut world = World::up(settings(), 1);
     let effects = world.step(Input::Failed(Disconnect::AuthFailed));
-    assert_eq!(effects, ["end", "Closed"]);
+    assert_eq!(effects, ["end"]);
     assert!(world.step(Input::Connected).is_empty());
     assert!(world.step(broken()).is_empty());
 }
