@@ -14,13 +14,15 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     client::{Client, Options, Shared, View},
     error::{Error, ErrorKind},
-    hosts::ConnectString,
+    hosts::{ConnectString, Servers},
     io::{
         Driver, Parts,
         connector::{Connector, Tcp},
+        resolve::Directory,
     },
     queue::{Identity, Queue},
     retry::RetryPolicy,
+    sasl::Mechanism,
     session::{Session, Settings},
 };
 
@@ -42,6 +44,11 @@ pub struct ClientBuilder {
     max_request: usize,
     max_answer: usize,
     connector: Arc<dyn Connector>,
+    mechanism: Option<Arc<dyn Mechanism>>,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::Tls>,
+    #[cfg(feature = "srv")]
+    dns_servers: Vec<std::net::SocketAddr>,
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -72,6 +79,11 @@ impl ClientBuilder {
             max_request: frame::DEFAULT_LIMIT,
             max_answer: 256 * 1024 * 1024,
             connector: Arc::new(Tcp),
+            mechanism: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "srv")]
+            dns_servers: Vec::new(),
         }
     }
 
@@ -166,6 +178,28 @@ impl ClientBuilder {
         self
     }
 
+    /// Encrypts all connections, those of a [`connector`](Self::connector) of one's own as well.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::tls::Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Proves the client's identity on each connection, before anything else is sent on it. See
+    /// [`sasl`](crate::sasl).
+    pub fn sasl(mut self, mechanism: impl Mechanism) -> Self {
+        self.mechanism = Some(Arc::new(mechanism));
+        self
+    }
+
+    /// Which DNS servers to ask for the servers of `zk+srv://name`, and for their addresses; by
+    /// default those of the system.
+    #[cfg(feature = "srv")]
+    pub fn dns_servers(mut self, servers: impl Into<Vec<std::net::SocketAddr>>) -> Self {
+        self.dns_servers = servers.into();
+        self
+    }
+
     /// Connects, and answers the client once its session is open.
     ///
     /// # Errors
@@ -188,12 +222,27 @@ impl ClientBuilder {
     /// Begins to connect, and answers the client at once. Its calls wait for the connection.
     ///
     /// # Errors
-    /// When the connect string is none.
+    /// When the connect string is none, or names a service and the system's configuration of DNS
+    /// cannot be read.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn connect_lazily(self) -> Result<Client, Error> {
-        let ConnectString { hosts, chroot } = self.connect_string.parse()?;
+        let ConnectString { servers, chroot } = self.connect_string.parse()?;
+        let directory = Arc::new(match servers {
+            Servers::Hosts(hosts) => Directory::Hosts(hosts),
+            #[cfg(feature = "srv")]
+            Servers::Service(name) => {
+                let records = crate::io::srv::Records::new(&name, &self.dns_servers)?;
+                Directory::Records(Box::new(records))
+            }
+            #[cfg(not(feature = "srv"))]
+            Servers::Service(name) => {
+                let why =
+                    format!("{name:?} is a service: it needs the feature \"srv\" of the crate");
+                return Err(ErrorKind::BadConnectString(why).into());
+            }
+        });
         let timeout_ms = i32::try_from(self.session_timeout.as_millis());
         if !matches!(timeout_ms, Ok(1..)) {
             return Err(ErrorKind::BadArgument("session timeout is none or 25 days").into());
@@ -205,6 +254,7 @@ impl ClientBuilder {
             read_only: self.read_only,
             reopen: self.new_sessions,
             patience: self.retry.elapsed(),
+            proves: self.mechanism.is_some(),
             resume: self.session,
         };
         let queue = Queue::new(self.budget, self.max_request);
@@ -222,11 +272,18 @@ impl ClientBuilder {
             password: parking_lot::Mutex::new([0; 16]),
             cause: parking_lot::Mutex::new(None),
         });
+        let connector = self.connector;
+        #[cfg(feature = "tls")]
+        let connector = match self.tls {
+            Some(tls) => Arc::new(crate::tls::Encrypted::new(connector, tls)),
+            None => connector,
+        };
         let parts = Parts {
             shared: Arc::clone(&shared),
             session,
-            connector: self.connector,
-            hosts,
+            connector,
+            directory,
+            mechanism: self.mechanism,
             answer_limit: self.max_answer,
             attempts,
         };

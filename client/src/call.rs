@@ -16,6 +16,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, Sleep, sleep, sleep_until},
 };
+use tracing::{Span, field::Empty};
 
 use crate::{
     client::View,
@@ -152,6 +153,8 @@ impl<R: Exchange> Call<'_, R> {
         let Self { view, request, manner, .. } = self;
         let (slot, receiver) = oneshot::channel();
         let op = request.op();
+        let path = request.path();
+        let span = tracing::debug_span!("call", %op, path, xid = Empty, zxid = Empty);
         let mut answer = Answer {
             receiver,
             failed: None,
@@ -160,6 +163,7 @@ impl<R: Exchange> Call<'_, R> {
             finish: R::finish,
             watch: None,
             zxid: Zxid::ZERO,
+            span,
         };
         let recipient = match request.watch() {
             None => Recipient::Caller(slot),
@@ -177,8 +181,11 @@ impl<R: Exchange> Call<'_, R> {
         let sent = request.check().and_then(|()| {
             view.queue().submit(op, manner, recipient, |out| request.encode(view, out))
         });
-        if let Err(kind) = sent {
-            answer.failed = Some(Error::new(kind).of(op, request.path()));
+        match sent {
+            Ok(xid) => {
+                answer.span.record("xid", xid.0);
+            }
+            Err(kind) => answer.failed = Some(Error::new(kind).of(op, path)),
         }
         answer
     }
@@ -210,6 +217,7 @@ pub struct Answer<T> {
     finish: Finish<T>,
     watch: Option<OneShot>,
     zxid: Zxid,
+    span: Span,
 }
 
 impl<T> fmt::Debug for Answer<T> {
@@ -249,10 +257,13 @@ impl<T> Answer<T> {
                 Err(Error::new(kind).of(*op, path_of(&frame, view)).after_unknown(maybe_done))
             }
         };
-        match &result {
-            Ok(_) => tracing::trace!(%op, zxid = %self.zxid, "answered"),
-            Err(error) => tracing::debug!(%error, "call failed"),
+        if !self.span.is_disabled() {
+            self.span.record("zxid", tracing::field::display(self.zxid));
         }
+        self.span.in_scope(|| match &result {
+            Ok(_) => tracing::trace!("answered"),
+            Err(error) => tracing::debug!(%error, "call failed"),
+        });
         result.map_err(|error| error.of(*op, None))
     }
 }

@@ -171,7 +171,8 @@ impl View {
 
 impl Client {
     /// A client of these servers: `host:port,host:port/chroot`. The port may be left out (2181),
-    /// an IPv6 address stands in brackets.
+    /// an IPv6 address stands in brackets. Or, with the feature `srv`, of a service:
+    /// `zk+srv://name/chroot`.
     pub fn builder(connect_string: &str) -> ClientBuilder {
         ClientBuilder::new(connect_string)
     }

@@ -4,6 +4,8 @@ use std::{fmt, io, sync::Arc};
 
 use quorate_protocol::{DecodeError, ErrorCode, OpCode, Xid, frame::FrameError, path::PathError};
 
+use crate::sasl::SaslError;
+
 /// Why a call failed, with the call's operation and path.
 ///
 /// Ask [`is_retryable`](Self::is_retryable) whether to make it again,
@@ -104,6 +106,16 @@ pub enum Disconnect {
         #[source]
         source: io::Error,
     },
+    /// The connection could not be encrypted, or the server cannot be trusted.
+    #[cfg(feature = "tls")]
+    #[error("no encrypted connection to {server}")]
+    Tls {
+        /// Which server.
+        server: String,
+        /// Why not.
+        #[source]
+        source: crate::tls::TlsError,
+    },
     /// The server took too long to open the connection or to answer the first record.
     #[error("{0} did not open a session in time")]
     Slow(String),
@@ -131,6 +143,9 @@ pub enum Disconnect {
     /// The server does not accept the client's identity.
     #[error("server refused the identity")]
     AuthFailed,
+    /// The identity could not be proved to this server, which said nothing against it.
+    #[error("identity could not be proved")]
+    Sasl(#[from] SaslError),
     /// The server did not set the watches again, so events would be lost.
     #[error("server refused to set watches again with code {0}")]
     WatchesRefused(i32),
@@ -140,6 +155,17 @@ pub enum Disconnect {
     /// The client closed the session.
     #[error("session closed as asked")]
     Closed,
+}
+
+impl Disconnect {
+    /// No transport to a server could be made.
+    pub(crate) fn unreachable(server: String, source: io::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(source) = crate::tls::TlsError::of(&source) {
+            return Self::Tls { server, source };
+        }
+        Self::Unreachable { server, source }
+    }
 }
 
 impl Error {

@@ -40,11 +40,22 @@ impl fmt::Display for Host {
     }
 }
 
+/// Before the name of a service.
+const SERVICE_SCHEME: &str = "zk+srv://";
+
+/// Which servers a connect string names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Servers {
+    Hosts(Vec<Host>),
+    /// Those in the SRV records of this name.
+    Service(String),
+}
+
 /// A connect string: `host:port,host:port/chroot`. The port may be left out, an IPv6 address
-/// stands in brackets if it has one.
+/// stands in brackets if it has one. Or `zk+srv://name/chroot`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConnectString {
-    pub(crate) hosts: Vec<Host>,
+    pub(crate) servers: Servers,
     /// Empty, or a path that is not the root.
     pub(crate) chroot: String,
 }
@@ -54,17 +65,27 @@ impl FromStr for ConnectString {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = |why: String| ErrorKind::BadConnectString(format!("{text:?}: {why}"));
-        let (hosts, chroot) = match text.find('/') {
-            Some(slash) => text.split_at(slash),
-            None => (text, ""),
+        let (service, rest) = match text.strip_prefix(SERVICE_SCHEME) {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (hosts, chroot) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, ""),
         };
         let chroot = chroot_of(chroot).map_err(|why| bad(why.to_string()))?;
+        if service {
+            if hosts.is_empty() || hosts.contains([',', ':', ' ']) {
+                return Err(bad(format!("{hosts:?} is not one name without a port")).into());
+            }
+            return Ok(Self { servers: Servers::Service(hosts.to_owned()), chroot });
+        }
         let hosts = hosts
             .split(',')
             .map(str::trim)
             .map(|host| parse_host(host).map_err(|why| bad(format!("{host:?} {why}")).into()))
             .collect::<Result<_, Error>>()?;
-        Ok(Self { hosts, chroot })
+        Ok(Self { servers: Servers::Hosts(hosts), chroot })
     }
 }
 
@@ -105,7 +126,8 @@ mod tests {
 
     fn parsed(text: &str) -> (Vec<String>, String) {
         let parsed: ConnectString = text.parse().unwrap();
-        (parsed.hosts.iter().map(ToString::to_string).collect(), parsed.chroot)
+        let Servers::Hosts(hosts) = parsed.servers else { panic!("{text:?} names a service") };
+        (hosts.iter().map(ToString::to_string).collect(), parsed.chroot)
     }
 
     #[test]
@@ -125,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_one_name() {
+        for (text, chroot) in
+            [("zk+srv://zk.example.org/app", "/app"), ("zk+srv://zk.example.org", "")]
+        {
+            let servers = Servers::Service("zk.example.org".into());
+            let expected = ConnectString { servers, chroot: chroot.into() };
+            assert_eq!(text.parse::<ConnectString>().unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (text, part) in [
             ("", "is not a host"),
@@ -135,6 +168,9 @@ mod tests {
             ("[::1]7", "behind its bracket"),
             ("a/b/", "empty name"),
             ("a//", "empty name"),
+            ("zk+srv://", "one name"),
+            ("zk+srv://a,b/c", "\"a,b\" is not one name"),
+            ("zk+srv://a:1", "without a port"),
         ] {
             let error = text.parse::<ConnectString>().unwrap_err().to_string();
             assert!(error.contains(part), "{text:?}: {error}");

@@ -58,6 +58,35 @@
 //! # Recipes
 //! [`recipes`] has locks and leadership, with the nodes of Apache Curator's.
 //!
+//! # Servers, encryption, identity
+//! A connect string names hosts, or a service whose servers are in the SRV records of DNS:
+//! `zk+srv://zk.example.org/app` stands for those of `_zookeeper._tcp.zk.example.org`. All names
+//! are resolved again before each round of attempts. Servers with a lower priority in their record
+//! are tried first; those with the same one are equals. [`Status::server`] is where the client is
+//! connected.
+//!
+//! `Tls` encrypts connections; [`Connector`] lets them go another way altogether. An identity is
+//! given by [`auth`](ClientBuilder::auth) (`digest` and other schemes), by the certificate of
+//! `Tls::identity`, or proved by [`sasl`].
+//!
+//! # Features
+//! None is on by default.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `blocking` | a facade for programs without an asynchronous runtime |
+//! | `cli` | the program `quorate-cli` |
+//! | `discovery` | [`recipes`] for service discovery |
+//! | `sasl` | `sasl::DigestMd5`, for users with passwords |
+//! | `srv` | `zk+srv://` |
+//! | `testing` | real servers for tests |
+//! | `tls` | `Tls`, over rustls with the algorithms of ring |
+//!
+//! # Logs
+//! Through `tracing`: states at level `info`, why connections ended at `debug`. At `debug` each
+//! call is in a span of its own (`op`, `path`, `xid`, and `zxid` once it is answered), which costs
+//! nothing while nobody asks for it.
+//!
 //! # Cancelling
 //! Dropping a future gives up the answer, not the call: what was sent goes out, in its turn.
 //!
@@ -81,10 +110,13 @@ mod queue;
 pub mod recipes;
 pub mod request;
 mod retry;
+pub mod sasl;
 mod session;
 mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tls")]
+mod tls;
 mod watch;
 
 #[cfg(test)]
@@ -106,4 +138,6 @@ pub use quorate_protocol::{
 pub use request::{Children, Created, MultiOutcome, MultiPart, Node, NodeAcl, ReadOutcome};
 pub use retry::RetryPolicy;
 pub use state::{SessionDeadline, State, States, Status};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 pub use watch::{Event, OneShot, Watch, WatchItem, WatchStream};

@@ -118,6 +118,8 @@ struct Inner {
     identities: Vec<Identity>,
     last_xid: Xid,
     gate: Gate,
+    /// Why the gate has ended, or will at once.
+    ending: Option<ErrorKind>,
     /// The number of the session; 0 while there is none.
     session: u64,
     /// No handle is left.
@@ -171,6 +173,7 @@ impl Queue {
             identities: Vec::new(),
             last_xid: Xid(0),
             gate: Gate::Open,
+            ending: None,
             session: 0,
             abandoned: false,
             left: false,
@@ -180,15 +183,15 @@ impl Queue {
         Self { inner, held, room: Notify::new(), budget, request_limit }
     }
 
-    /// Makes a call: from here on it has its place among all others.
+    /// Makes a call: from here on it has its place among all others. Answers its xid.
     pub(crate) fn submit(
         &self,
         op: OpCode,
         manner: Manner,
         recipient: Recipient,
         encode: impl FnOnce(&mut BytesMut),
-    ) -> Result<(), ErrorKind> {
-        let waker = {
+    ) -> Result<Xid, ErrorKind> {
+        let (xid, waker) = {
             let mut inner = self.inner.lock();
             inner.admit(manner)?;
             let start = inner.output.len();
@@ -206,10 +209,11 @@ impl Queue {
                 return Err(ErrorKind::TooLarge { length, limit: self.request_limit });
             }
             self.held.fetch_add(inner.output.len() - start, Ordering::Relaxed);
-            inner.waker.take()
+            let xid = inner.calls.last().expect("it was just pushed").xid;
+            (xid, inner.waker.take())
         };
         wake(waker);
-        Ok(())
+        Ok(xid)
     }
 
     /// Whether a call that is awaited may be made now.
@@ -304,6 +308,11 @@ impl Queue {
         }
     }
 
+    /// Says why calls will fail for ever, ahead of [`end`](Self::end).
+    pub(crate) fn announce_end(&self, kind: ErrorKind) {
+        self.inner.lock().ending = Some(kind);
+    }
+
     /// Calls fail at once for ever.
     pub(crate) fn end(&self, kind: ErrorKind) {
         self.inner.lock().gate = Gate::Ended(kind);
@@ -311,7 +320,7 @@ impl Queue {
 
     /// Why there will be no call again, if there will be none.
     pub(crate) fn ended(&self) -> Option<ErrorKind> {
-        if let Gate::Ended(kind) = &self.inner.lock().gate { Some(kind.clone()) } else { None }
+        self.inner.lock().ending.clone()
     }
 
     pub(crate) fn set_session(&self, number: u64) {
@@ -388,7 +397,7 @@ fn wake(waker: Option<Waker>) {
 mod tests {
     use super::*;
 
-    fn submit(queue: &Queue, length: usize, manner: Manner) -> Result<(), ErrorKind> {
+    fn submit(queue: &Queue, length: usize, manner: Manner) -> Result<Xid, ErrorKind> {
         queue.submit(OpCode::GetData, manner, Recipient::Connection, |out| {
             out.extend_from_slice(&vec![0; length]);
         })

@@ -1,6 +1,7 @@
 //! What a client tells of its connection and session.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -52,6 +53,8 @@ pub struct Status {
     pub session_number: u64,
     /// The session's timeout as the server granted it.
     pub session_timeout: Duration,
+    /// The server the connection is to; none while there is no connection.
+    pub server: Option<SocketAddr>,
 }
 
 impl Status {
@@ -60,6 +63,7 @@ impl Status {
         session: SessionId::NONE,
         session_number: 0,
         session_timeout: Duration::ZERO,
+        server: None,
     };
 }
 

@@ -345,8 +345,9 @@ pub fn quorate_binary() -> PathBuf {
 
 /// Java, given the settings that ZooKeeper reads as system properties of the same name only.
 fn zookeeper_command(subject: Subject, settings: &[String]) -> Command {
-    let is_property =
-        |line: &str| ["znode.container.", "readonlymode."].iter().any(|key| line.starts_with(key));
+    let is_property = |line: &str| {
+        ["java.", "znode.container.", "readonlymode."].iter().any(|key| line.starts_with(key))
+    };
     let properties = settings.iter().filter(|line| is_property(line));
     let properties = properties.map(|line| format!("-D{line}"));
     let class_path = subject.class_path().expect("ZooKeeper is installed");

@@ -14,6 +14,10 @@
 //! to the session; when an outage lasts too long, all of them.
 
 pub(crate) mod connector;
+mod proof;
+pub(crate) mod resolve;
+#[cfg(feature = "srv")]
+pub(crate) mod srv;
 mod wire;
 
 use std::{
@@ -26,7 +30,6 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::future::join_all;
 use quorate_protocol::{
     Decode, Encode, ErrorCode, OpCode, Xid, Zxid,
     record::{
@@ -41,13 +44,15 @@ use tokio::{
 
 use self::{
     connector::{Connecting, Connector, Transport},
+    proof::Proof,
+    resolve::{Directory, find_servers},
     wire::Wire,
 };
 use crate::{
     client::Shared,
     error::{Disconnect, ErrorKind, refusal},
-    hosts::Host,
     queue::{Call, Failure, Manner, Outcome, Recipient, Reply, Taken},
+    sasl::Mechanism,
     session::{Effect, Endpoint, Greeting, Input, Session, Time},
     state::Status,
     watch::{Event, Kind, Registration, Registry, Sink, Unwatch},
@@ -56,8 +61,8 @@ use crate::{
 /// How long a server may take to say whether it can write.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long looking up a name may take.
-const RESOLVE_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest frame of a server before calls may pass.
+const GREETING_LIMIT: usize = 64 * 1024;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -66,7 +71,9 @@ pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     pub(crate) session: Session,
     pub(crate) connector: Arc<dyn Connector>,
-    pub(crate) hosts: Vec<Host>,
+    pub(crate) directory: Arc<Directory>,
+    /// How the identity is proved, if it is by SASL.
+    pub(crate) mechanism: Option<Arc<dyn Mechanism>>,
     pub(crate) answer_limit: usize,
     /// On how many connections a call may be.
     pub(crate) attempts: u32,
@@ -95,6 +102,8 @@ pub(crate) struct Driver {
     /// A `sync` was refused: so is the read behind it.
     sync_refused: Option<i32>,
     restoring: Option<Restoring>,
+    /// There in [`Stage::Proving`].
+    proof: Option<Proof>,
     ping_sent: Option<Time>,
     abandoned: bool,
     ended: bool,
@@ -107,6 +116,8 @@ enum Stage {
     Shut,
     /// The server's first record has not come.
     Greeting,
+    /// The identity is being proved.
+    Proving,
     /// Calls may pass.
     Open,
 }
@@ -139,6 +150,7 @@ impl Driver {
             released: 0,
             sync_refused: None,
             restoring: None,
+            proof: None,
             ping_sent: None,
             abandoned: false,
             ended: false,
@@ -196,11 +208,11 @@ impl Driver {
             progress = true;
             match connected {
                 Ok(transport) => {
-                    self.wire = Some(Wire::new(transport, self.parts.answer_limit));
+                    self.wire = Some(Wire::new(transport, GREETING_LIMIT));
                     self.step(Input::Connected);
                 }
                 Err(source) => {
-                    self.step(Input::Failed(Disconnect::Unreachable { server, source }));
+                    self.step(Input::Failed(Disconnect::unreachable(server, source)));
                 }
             }
         }
@@ -252,6 +264,9 @@ impl Driver {
         }
         let header = ReplyHeader::from_bytes(&frame)?;
         frame.advance(ReplyHeader::SIZE);
+        if self.stage == Stage::Proving {
+            return self.take_token(header, &frame);
+        }
         match header.xid {
             Xid::EVENT => self.take_event(header.zxid, &frame),
             Xid::PING => {
@@ -513,6 +528,7 @@ impl Driver {
                 self.connecting = Some((endpoint.to_string(), connecting));
             }
             Effect::Greet(greeting) => self.greet(greeting, now),
+            Effect::Prove => self.prove(),
             Effect::Restore => self.restore(),
             Effect::Open => self.open(),
             Effect::Ping => {
@@ -533,8 +549,8 @@ impl Driver {
 
     fn resolve(&self) -> Boxed<Result<Vec<Endpoint>, Disconnect>> {
         let connector = Arc::clone(&self.parts.connector);
-        let hosts = self.parts.hosts.clone();
-        Box::pin(async move { resolve_all(&*connector, &hosts).await })
+        let directory = Arc::clone(&self.parts.directory);
+        Box::pin(async move { find_servers(&*connector, &directory).await })
     }
 
     fn greet(&mut self, greeting: Greeting, now: Time) {
@@ -581,6 +597,7 @@ impl Driver {
         self.stage = Stage::Open;
         self.parts.shared.queue.open();
         let Some(wire) = &mut self.wire else { return };
+        wire.set_answer_limit(self.parts.answer_limit);
         for call in self.kept.drain(..) {
             wire.put_again(call);
         }
@@ -591,7 +608,7 @@ impl Driver {
         self.connecting = None;
         self.probing = None;
         self.stage = Stage::Shut;
-        (self.ping_sent, self.restoring) = (None, None);
+        (self.ping_sent, self.restoring, self.proof) = (None, None, None);
         let Some(wire) = self.wire.take() else { return };
         let mut refused = self.sync_refused.take();
         for (mut call, written) in wire.into_calls() {
@@ -665,7 +682,8 @@ impl Driver {
     }
 
     fn publish(&mut self, status: Status) {
-        tracing::info!(state = ?status.state, session = %status.session, "client state");
+        let Status { state, session, server, .. } = status;
+        tracing::info!(?state, %session, ?server, "client state");
         self.parts.shared.status.send_replace(status);
     }
 
@@ -675,6 +693,10 @@ impl Driver {
             Disconnect::Expired => ErrorKind::SessionLost,
             _ => ErrorKind::Closed,
         };
+        // Whoever sees a call fail because of the end sees the last state as well, and whoever sees
+        // that state knows why.
+        self.parts.shared.queue.announce_end(kind.clone());
+        self.publish(self.parts.session.status());
         self.parts.shared.queue.end(kind.clone());
         self.disconnect(cause);
         self.keep_queue();
@@ -694,30 +716,6 @@ impl Driver {
             (endpoint, writes)
         })
     }
-}
-
-/// The addresses of all hosts that have any.
-async fn resolve_all(
-    connector: &dyn Connector,
-    hosts: &[Host],
-) -> Result<Vec<Endpoint>, Disconnect> {
-    let mut endpoints = Vec::new();
-    let mut failure = None;
-    let look_ups = hosts.iter().map(|host| timeout(RESOLVE_PATIENCE, connector.resolve(host)));
-    for (host, found) in hosts.iter().zip(join_all(look_ups).await) {
-        match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(found) => {
-                let name: Arc<str> = host.name().into();
-                endpoints
-                    .extend(found.into_iter().map(|addr| Endpoint { name: name.clone(), addr }));
-            }
-            Err(error) => {
-                tracing::debug!(%host, %error, "name cannot be resolved");
-                failure = Some(error);
-            }
-        }
-    }
-    if endpoints.is_empty() { Err(Disconnect::Unresolved(failure)) } else { Ok(endpoints) }
 }
 
 /// Asks a server whether it can write. `Compat:` the answer is exactly `rw`, then it closes.

@@ -68,6 +68,11 @@ impl Wire {
         }
     }
 
+    /// The longest frame that may come.
+    pub(super) fn set_answer_limit(&mut self, limit: usize) {
+        self.answer_limit = limit;
+    }
+
     /// Appends a frame of the connection itself.
     pub(super) fn put(&mut self, encode: impl FnOnce(&mut BytesMut)) {
         let before = self.control.len();
@@ -248,5 +253,27 @@ impl Wire {
             }
         }
         debug_assert!(self.written <= self.queued, "no more was written than there was");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_announced_frame_sets_little_memory_aside() {
+        let (near, mut far) = duplex(64);
+        let mut wire = Wire::new(Box::new(near), 256 * 1024 * 1024);
+        far.write_all(&(200 * 1024 * 1024_i32).to_be_bytes()).await.unwrap();
+        for _ in 0..100 {
+            poll_fn(|cx| wire.poll_read(cx)).await.unwrap();
+            assert_eq!(wire.next_frame().unwrap(), None);
+            far.write_all(&[0; 10]).await.unwrap();
+        }
+        assert!(wire.input.capacity() < 3 * READ_AHEAD, "{}", wire.input.capacity());
     }
 }

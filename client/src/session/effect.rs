@@ -11,11 +11,13 @@ use crate::{error::Disconnect, state::Status};
 pub(crate) struct Endpoint {
     pub(crate) name: Arc<str>,
     pub(crate) addr: SocketAddr,
+    /// Servers of a lower rank are tried before those of a higher one.
+    pub(crate) rank: u16,
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, addr } = self;
+        let Self { name, addr, .. } = self;
         if **name == *addr.ip().to_string() { addr.fmt(f) } else { write!(f, "{name} ({addr})") }
     }
 }
@@ -32,6 +34,8 @@ pub(crate) enum Input {
     Connected,
     /// The server answered the greeting.
     Answered(ConnectResponse),
+    /// The identity was proved, as [`Effect::Prove`] asked.
+    Proved,
     /// The attempt failed, or the transport ended.
     Failed(Disconnect),
     /// The server of [`Effect::Probe`], and whether it can write.
@@ -56,6 +60,8 @@ pub(crate) enum Effect {
     Connect(Endpoint),
     /// Send this as the first record of the transport.
     Greet(Greeting),
+    /// Prove the identity by SASL, ahead of all else.
+    Prove,
     /// Send identities and watches, ahead of all calls.
     Restore,
     /// Let calls pass, those that were kept first.
@@ -74,7 +80,7 @@ pub(crate) enum Effect {
     NewSession(u64),
     /// Tell everybody.
     Publish(Status),
-    /// Fail all calls there are and will be; nothing comes after this but a last status.
+    /// Publish the last status and fail all calls there are and will be; nothing comes after this.
     End(Arc<Disconnect>),
 }
 

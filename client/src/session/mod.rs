@@ -13,11 +13,13 @@
 //!                        └─────────── Resting <──────────────────────────┘
 //! ```
 //!
+//! A client that proves its identity by SASL does so between `Greeting` and `Up`, in `Proving`.
+//!
 //! Time is counted from the client's start. After each [`step`](Session::step) the driver performs
 //! the effects in order, and gives [`Input::Timer`] when [`deadline`](Session::deadline) has come.
 //!
-//! Invariants: there is a transport exactly in `Greeting` and `Up` (in `Connecting` it
-//! is being made); a session that is lost is never named to a server again.
+//! Invariants: there is a transport exactly in `Greeting`, `Proving` and `Up` (in
+//! `Connecting` it is being made); a session that is lost is never named to a server again.
 
 mod effect;
 #[cfg(test)]
@@ -63,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) reopen: bool,
     /// How long calls wait for a connection.
     pub(crate) patience: Duration,
+    /// Whether it proves its identity before anything else.
+    pub(crate) proves: bool,
     /// A session to carry on with, and its password.
     pub(crate) resume: Option<(SessionId, [u8; 16])>,
 }
@@ -82,6 +86,12 @@ enum Phase {
     Greeting {
         endpoint: Endpoint,
         until: Time,
+    },
+    /// There is a session, and it is not used yet.
+    Proving {
+        endpoint: Endpoint,
+        until: Time,
+        read_only: bool,
     },
     Up {
         endpoint: Endpoint,
@@ -204,7 +214,8 @@ impl Session {
             Phase::Resolving => None,
             Phase::Resting { until }
             | Phase::Connecting { until, .. }
-            | Phase::Greeting { until, .. } => Some(*until),
+            | Phase::Greeting { until, .. }
+            | Phase::Proving { until, .. } => Some(*until),
             Phase::Up { search, .. } => {
                 let search = search.as_ref().filter(|search| !search.probing);
                 let alive = self.ping_due().min(self.silence_due());
@@ -230,6 +241,7 @@ impl Session {
             Input::Unresolved(cause) => self.unresolved(now, cause, effects),
             Input::Connected => self.connected(effects),
             Input::Answered(response) => self.answered(now, &response, effects),
+            Input::Proved => self.proved(now, effects),
             Input::Failed(cause) => self.failed(now, cause, effects),
             Input::Probed { endpoint, writes } => self.probed(now, endpoint, writes, effects),
             Input::Timer => self.timer(now, effects),
@@ -262,7 +274,7 @@ impl Session {
         let mut round = endpoints;
         self.random.shuffle(&mut round);
         // Stable, so the order is otherwise as drawn.
-        round.sort_by_key(|endpoint| Some(endpoint) == self.last.as_ref());
+        round.sort_by_key(|endpoint| (endpoint.rank, Some(endpoint) == self.last.as_ref()));
         self.round = round.into();
         if let Some(preferred) = self.preferred.take() {
             self.round.push_front(preferred);
@@ -317,8 +329,8 @@ impl Session {
     }
 
     fn answered(&mut self, now: Time, response: &ConnectResponse, effects: &mut Vec<Effect>) {
-        let Phase::Greeting { endpoint, .. } = &self.phase else { return };
-        let endpoint = endpoint.clone();
+        let Phase::Greeting { endpoint, until } = &self.phase else { return };
+        let (endpoint, until) = (endpoint.clone(), *until);
         let asked = self.has_session() && self.seen_by_writer;
         let granted = u64::try_from(response.timeout_ms).ok().filter(|&ms| ms > 0);
         let Some(granted) = granted.filter(|_| response.session_id != SessionId::NONE) else {
@@ -347,6 +359,17 @@ impl Session {
         self.status.session_timeout = Duration::from_millis(granted);
         let read_only = response.read_only == Some(true);
         self.seen_by_writer |= !read_only;
+        if self.settings.proves {
+            self.phase = Phase::Proving { endpoint, until, read_only };
+            effects.push(Effect::Prove);
+        } else {
+            self.up(now, endpoint, read_only, effects);
+        }
+    }
+
+    fn proved(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let Phase::Proving { endpoint, read_only, .. } = &self.phase else { return };
+        let (endpoint, read_only) = (endpoint.clone(), *read_only);
         self.up(now, endpoint, read_only, effects);
     }
 
@@ -357,6 +380,7 @@ impl Session {
             failures: 0,
             probing: false,
         });
+        self.status.server = Some(endpoint.addr);
         self.last = Some(endpoint.clone());
         self.phase = Phase::Up { endpoint, since: now, search };
         (self.out_since, self.impatient, self.cause) = (None, false, None);
@@ -380,7 +404,7 @@ impl Session {
             return;
         }
         match &self.phase {
-            Phase::Connecting { .. } | Phase::Greeting { .. } => {
+            Phase::Connecting { .. } | Phase::Greeting { .. } | Phase::Proving { .. } => {
                 effects.push(Effect::Disconnect(Arc::clone(&cause)));
                 self.cause = Some(cause);
                 self.try_next(now, effects);
@@ -416,7 +440,9 @@ impl Session {
         self.check_outage(now, effects);
         match &mut self.phase {
             Phase::Resting { until } if now >= *until => self.resolve(effects),
-            Phase::Connecting { endpoint, until } | Phase::Greeting { endpoint, until }
+            Phase::Connecting { endpoint, until }
+            | Phase::Greeting { endpoint, until }
+            | Phase::Proving { endpoint, until, .. }
                 if now >= *until =>
             {
                 let cause = Disconnect::Slow(endpoint.to_string());
@@ -456,7 +482,7 @@ impl Session {
         let Some(since) = self.out_since else { return };
         if self.has_session() && now >= self.expiry() {
             self.lose_session(effects);
-            if matches!(self.phase, Phase::Greeting { .. }) {
+            if matches!(self.phase, Phase::Greeting { .. } | Phase::Proving { .. }) {
                 // The server was asked for the session that is lost.
                 self.failed(now, Disconnect::Expired, effects);
             }
@@ -482,14 +508,17 @@ impl Session {
         if !matches!(self.phase, Phase::Ended) {
             self.phase = Phase::Ended;
             self.cause = Some(Arc::clone(&cause));
+            (self.status.state, self.status.server) = (State::Closed, None);
             effects.push(Effect::End(cause));
-            self.publish(State::Closed, effects);
         }
     }
 
     fn publish(&mut self, state: State, effects: &mut Vec<Effect>) {
         if self.status.state != state || state.is_connected() {
             self.status.state = state;
+            if !state.is_connected() {
+                self.status.server = None;
+            }
             effects.push(Effect::Publish(self.status));
         }
     }

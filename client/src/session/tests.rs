@@ -17,12 +17,13 @@ fn settings() -> Settings {
         read_only: false,
         reopen: true,
         patience: Duration::from_secs(30),
+        proves: false,
         resume: None,
     }
 }
 
 fn endpoint(number: u8) -> Endpoint {
-    Endpoint { name: "zk".into(), addr: ([10, 0, 0, number], 2181).into() }
+    Endpoint { name: "zk".into(), addr: ([10, 0, 0, number], 2181).into(), rank: 0 }
 }
 
 fn granted(session: i64) -> ConnectResponse {
@@ -102,6 +103,7 @@ fn short(effect: &Effect) -> String {
         Effect::Resolve => "resolve".into(),
         Effect::Connect(endpoint) => format!("connect {}", endpoint.addr.ip()),
         Effect::Greet(greeting) => format!("greet {}", greeting.session),
+        Effect::Prove => "prove".into(),
         Effect::Restore => "restore".into(),
         Effect::Open => "open".into(),
         Effect::Ping => "ping".into(),
@@ -127,6 +129,43 @@ fn an_idle_session_is_kept_alive_and_a_silent_connection_is_dropped() {
     // Nothing is heard from 6 s on.
     assert_eq!(world.timer(), ["disconnect", "Suspended"]);
     assert_eq!(world.now, 10 * SECOND);
+}
+
+#[test]
+fn an_identity_is_proved_before_a_connection_is_used() {
+    let mut world = World::new(Settings { proves: true, ..settings() }, 3);
+    world.step(Input::Start);
+    world.reach_server();
+    assert_eq!(world.step(Input::Answered(granted(1))), ["session 1", "prove"]);
+    assert_eq!(world.session.status().server, None);
+    // It takes too long; the session is there already.
+    assert_eq!(world.timer()[0], "disconnect");
+    assert_eq!(world.step(Input::Connected), ["greet 0x1"]);
+    assert_eq!(world.step(Input::Answered(granted(1))), ["prove"]);
+    assert_eq!(world.step(Input::Proved), ["restore", "open", "Connected"]);
+    assert!(world.session.status().server.is_some());
+    assert_eq!(world.step(broken()), ["disconnect", "Suspended"]);
+    assert_eq!(world.session.status().server, None);
+    world.reach_server();
+    world.step(Input::Answered(granted(1)));
+    let refused = world.step(Input::Failed(Disconnect::AuthFailed));
+    assert_eq!(refused, ["end"]);
+}
+
+#[test]
+fn servers_of_a_lower_rank_come_first() {
+    let mut world = World::up(settings(), 1);
+    world.step(broken());
+    world.timer();
+    // The last connection was to 1, which comes last only among its equals.
+    let endpoints =
+        (0..5).map(|number| Endpoint { rank: u16::from(number / 2), ..endpoint(number) });
+    let mut tried = world.step(Input::Resolved(endpoints.collect()));
+    for _ in 0..4 {
+        tried.extend_from_slice(&world.step(broken())[1..]);
+    }
+    assert_eq!(tried[..2], ["connect 10.0.0.0", "connect 10.0.0.1"]);
+    assert_eq!(tried[4], "connect 10.0.0.4");
 }
 
 #[test]
@@ -257,7 +296,7 @@ fn a_server_that_knows_no_such_session_ends_it() {
     world.step(broken());
     world.reach_server();
     let refused = Input::Answered(ConnectResponse::refusal(Some(false)));
-    assert_eq!(world.step(refused), ["lose", "Lost", "end", "Closed"]);
+    assert_eq!(world.step(refused), ["lose", "Lost", "end"]);
     assert_eq!(world.session.deadline(), None);
 }
 
@@ -306,7 +345,7 @@ fn a_server_that_can_only_read_is_left_for_one_that_can_write() {
 fn an_identity_refused_is_the_end() {
     let mut world = World::up(settings(), 1);
     let effects = world.step(Input::Failed(Disconnect::AuthFailed));
-    assert_eq!(effects, ["end", "Closed"]);
+    assert_eq!(effects, ["end"]);
     assert!(world.step(Input::Connected).is_empty());
     assert!(world.step(broken()).is_empty());
 }

@@ -2,5 +2,12 @@
 //! time.
 
 mod connections;
+mod hostile;
 mod peer;
+mod sasl;
+mod spans;
+#[cfg(feature = "srv")]
+mod srv;
+#[cfg(feature = "tls")]
+mod tls;
 mod watches;

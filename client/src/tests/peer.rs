@@ -24,6 +24,13 @@ pub(super) struct Memory {
     buffer: usize,
 }
 
+impl Memory {
+    pub(super) fn new(buffer: usize) -> (Self, Listener) {
+        let (accepted, listener) = mpsc::unbounded_channel();
+        (Self { accepted, buffer }, Listener(listener))
+    }
+}
+
 impl Connector for Memory {
     fn resolve(&self, host: &Host) -> Connecting<Vec<SocketAddr>> {
         let addr = format!("127.0.0.1:{}", host.port()).parse().expect("an address");
@@ -43,17 +50,28 @@ pub(super) struct Listener(mpsc::UnboundedReceiver<DuplexStream>);
 
 /// A client to be, and its servers.
 pub(super) fn builder(buffer: usize) -> (ClientBuilder, Listener) {
-    let (accepted, listener) = mpsc::unbounded_channel();
-    let builder = Client::builder("server:1")
-        .connector(Memory { accepted, buffer })
-        .session_timeout(Duration::from_secs(9));
-    (builder, Listener(listener))
+    let (memory, listener) = Memory::new(buffer);
+    let builder =
+        Client::builder("server:1").connector(memory).session_timeout(Duration::from_secs(9));
+    (builder, listener)
 }
 
 impl Listener {
     pub(super) async fn accept(&mut self) -> Peer {
-        let stream = self.0.recv().await.expect("the client is alive");
-        Peer { stream, input: BytesMut::new() }
+        Peer::on(self.stream().await)
+    }
+
+    /// As [`accept`](Self::accept); never, if the client has ended.
+    pub(super) async fn accept_if_any(&mut self) -> Peer {
+        match self.0.recv().await {
+            Some(stream) => Peer::on(stream),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A connection on which nothing was said yet.
+    pub(super) async fn stream(&mut self) -> DuplexStream {
+        self.0.recv().await.expect("the client is alive")
     }
 
     /// Accepts a connection and opens or carries on session 0x77.
@@ -66,7 +84,7 @@ impl Listener {
 
 /// The server's end of a connection.
 pub(super) struct Peer {
-    pub(super) stream: DuplexStream,
+    pub(super) stream: Box<dyn Transport>,
     input: BytesMut,
 }
 
@@ -78,6 +96,10 @@ impl Encode for Nothing {
 }
 
 impl Peer {
+    pub(super) fn on(stream: impl Transport + 'static) -> Self {
+        Self { stream: Box::new(stream), input: BytesMut::new() }
+    }
+
     /// The next frame; `None` when the client has gone.
     pub(super) async fn frame(&mut self) -> Option<Bytes> {
         loop {
@@ -129,6 +151,7 @@ impl Peer {
         let mut out = BytesMut::new();
         put_frame(&mut out, encode);
         self.stream.write_all(&out).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     pub(super) async fn answer(&mut self, xid: Xid, error: i32, body: &impl Encode) {

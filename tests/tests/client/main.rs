@@ -4,6 +4,8 @@
 
 mod calls;
 mod locks;
+mod sasl;
+mod tls;
 mod watches;
 
 use std::time::Duration;
