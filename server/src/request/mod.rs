@@ -14,6 +14,7 @@ mod order;
 mod outstanding;
 mod prepare;
 pub mod read;
+mod reconfig;
 pub mod reply;
 mod sessions;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use quorate_protocol::{Id, OpCode, SessionId, Xid, codec::PutJute};
 pub use class::{Class, classify};
 pub use order::{Order, Released};
 pub use prepare::{Prepared, Preparer, Settings};
+pub use reconfig::Ensemble;
 
 use crate::watch::ConnId;
 

@@ -13,7 +13,7 @@ use crate::{
     config::EnsembleSettings,
     net::peers::{self, Peers, Ports},
     tree::Tree,
-    zab::{LinkId, ServerId, election::Notification},
+    zab::{Configs, LinkId, ServerId, election::Notification},
 };
 
 /// The shell of a running server.
@@ -52,9 +52,11 @@ impl Members {
             wake,
             mailbox: node.mailbox.clone(),
         }));
+        let servers = ensemble.configuration.servers.clone();
         let settings = peers::Settings {
             server: ensemble.me,
-            servers: ensemble.configuration.servers.clone(),
+            servers,
+            listen_on_all: ensemble.listen_on_all,
             connect_timeout: ensemble.election_connect_timeout,
             handshake_timeout: ensemble.election_handshake_timeout,
             first_packet_timeout: ensemble.ticks(ensemble.init_limit),
@@ -83,6 +85,10 @@ const PACKET_EXTRA: usize = 1 << 20;
 impl Shell for Members {
     fn notify(&self, to: ServerId, notification: &Notification) {
         self.peers().notify(to, notification);
+    }
+
+    fn configure(&self, configs: &Configs) {
+        self.peers().configure(configs);
     }
 
     fn connect(&self, leader: ServerId) {

@@ -16,6 +16,7 @@ use quorate_protocol::{
 };
 
 use super::{
+    CONFIG,
     AclId, NodeKind, ROOT, SYSTEM_PATHS, Tree,
     acl_table::StoredAcl,
     digest::{ContentCrc, node_digest},
@@ -26,7 +27,6 @@ use super::{
 };
 
 /// The system node that ZooKeeper's servers before 3.5 do not have.
-const CONFIG: &str = "/zookeeper/config";
 
 /// A node as ZooKeeper's servers write it to a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

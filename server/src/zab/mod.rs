@@ -7,6 +7,7 @@
 //! of "Zab 1.0" and of its fast leader election.
 
 pub mod configuration;
+pub mod configs;
 mod context;
 mod effect;
 pub mod election;
@@ -22,6 +23,7 @@ mod settings;
 mod tests;
 mod types;
 
+pub use configs::Configs;
 pub use configuration::{Configuration, ConfigurationError, HostPort, Server};
 pub use effect::{Effect, Record, Role, SyncPlan, Vouch};
 pub use history::History;
@@ -97,7 +99,7 @@ impl Zab {
     /// A server that was just started, with what its log holds. It begins to look for a leader at
     /// its first step.
     pub fn new(settings: Settings, history: History) -> Self {
-        let election = Election::new(settings.server, settings.configuration.clone());
+        let election = Election::new(settings.server, history.configs().clone());
         Self {
             settings,
             history,
@@ -118,6 +120,9 @@ impl Zab {
         match self.state {
             State::Halted => return,
             State::New => {
+                if self.configs().can_change() {
+                    effects.push(Effect::Configured);
+                }
                 let next = self.look(now_ms, effects);
                 self.change(now_ms, next, effects);
             }
@@ -126,6 +131,15 @@ impl Zab {
         let next = self.handle(now_ms, input, effects);
         self.change(now_ms, next, effects);
         self.settle(effects);
+        self.configured(effects);
+    }
+
+    /// Lets the election, and whoever reaches other servers, know of changed configurations.
+    fn configured(&mut self, effects: &mut Vec<Effect<'_>>) {
+        if self.election.configs() != self.history.configs() {
+            self.election.configure(self.history.configs().clone());
+            effects.push(Effect::Configured);
+        }
     }
 
     /// What this server is: what the last [`Effect::Become`] said.
@@ -136,6 +150,11 @@ impl Zab {
     /// Its log.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The configurations it goes by.
+    pub fn configs(&self) -> &Configs {
+        self.history.configs()
     }
 
     /// Its settings.
@@ -180,6 +199,10 @@ impl Zab {
         match input {
             Input::Tick { log_waits_ms } => return self.tick(now_ms, log_waits_ms, effects),
             Input::Notification { from, notification } => {
+                let next = self.adopt(now_ms, &notification.config, effects);
+                if next != Next::Stay {
+                    return next;
+                }
                 let decision = self.election.notification(now_ms, from, &notification, effects);
                 return self.decided(now_ms, decision, effects);
             }
@@ -280,9 +303,25 @@ impl Zab {
         })
     }
 
+    /// Goes by a configuration that another server says is in force, and looks for a leader once
+    /// more, if this server knows only of earlier ones. So a server learns what was decided while it
+    /// was down, and one that is new.
+    fn adopt(&mut self, now_ms: i64, text: &[u8], effects: &mut Vec<Effect<'_>>) -> Next {
+        let in_force = self.history.configs().in_force().version;
+        let is_newer = configs::version_of(text).is_some_and(|version| version > in_force);
+        if !is_newer || !matches!(self.state, State::Looking) {
+            return Next::Stay;
+        }
+        match configs::read(text) {
+            Some(config) if self.history.adopt(&config, effects) => self.look(now_ms, effects),
+            _ => Next::Stay,
+        }
+    }
+
     /// Looks for a leader.
     fn look(&mut self, now_ms: i64, effects: &mut Vec<Effect<'_>>) -> Next {
         self.state = State::Looking;
+        self.configured(effects);
         let own = Own {
             zxid: self.history.durable_last(),
             epoch: self.history.durable_epoch(),
@@ -358,6 +397,11 @@ impl Zab {
                     self.end_state(now_ms, true, effects);
                     self.follow_planned(now_ms, leader, 0, effects)
                 }
+                Next::Turn(leader) => {
+                    self.reason = "the configuration has changed";
+                    self.end_state(now_ms, false, effects);
+                    self.follow_planned(now_ms, leader, 0, effects)
+                }
                 Next::Renew(newest) => {
                     self.reason = "a new epoch begins";
                     self.end_state(now_ms, true, effects);
@@ -381,7 +425,8 @@ impl Zab {
         effects: &mut Vec<Effect<'_>>,
     ) -> Next {
         let limit_ms = self.settings.sync_ms().min(self.settings.init_ms());
-        let member = self.settings.member();
+        self.configured(effects);
+        let member = self.configs().member(self.settings.server);
         self.tell_election(leader, self.history.current_epoch(), member, effects);
         if leader == self.settings.server {
             self.lead(now_ms, newest, limit_ms, effects)
@@ -454,7 +499,9 @@ fn lead<'a>(leader: &mut Leader, input: &Input<'a>, ctx: &mut Context<'_, 'a>) -
         Input::Message { link, message } => leader.message(link, message, ctx),
         Input::Closed { link } => leader.closed(link),
         Input::Progress { link } => leader.progress(link, ctx),
-        Input::Proposed { last, count } => leader.proposed(last, count, ctx),
+        Input::Proposed { last, count, ref reconfig } => {
+            leader.proposed(last, count, reconfig.clone(), ctx)
+        }
         Input::CaughtUp { link, upto } => leader.caught_up(link, upto, ctx),
         Input::Confirm { ticket } => leader.confirm(ticket, ctx),
         Input::HandOver => leader.hand_over(ctx),
@@ -471,7 +518,9 @@ fn learn<'a>(learner: &mut Learner, input: &Input<'a>, ctx: &mut Context<'_, 'a>
         Input::Connected { leader, link } => learner.connected(leader, link, ctx),
         Input::ConnectFailed { leader } => learner.connect_failed(leader, ctx),
         Input::SnapshotReceived { link, zxid } => learner.snapshot_received(link, zxid, ctx),
-        Input::SnapshotInstalled { zxid } => learner.snapshot_installed(zxid, ctx),
+        Input::SnapshotInstalled { zxid, ref configuration } => {
+            learner.snapshot_installed(zxid, configuration.as_ref(), ctx)
+        }
         _ => idle(input, ctx),
     }
 }
@@ -482,7 +531,9 @@ fn idle(input: &Input<'_>, ctx: &mut Context<'_, '_>) -> Next {
         // Nobody wants it any more.
         Input::Connected { link, .. } => ctx.close(link),
         // It is in the log, whoever leads now.
-        Input::Proposed { last, count } => ctx.history.proposed(last, count),
+        Input::Proposed { last, count, ref reconfig } => {
+            ctx.history.proposed(last, count, reconfig.clone());
+        }
         _ => {}
     }
     Next::Stay

@@ -23,9 +23,9 @@ use crate::{
         shared::Shared,
         stream::Stream,
     },
-    tree::Tree,
+    tree::{CONFIG, Tree},
     txn::TxnRecord,
-    zab::{self, Effect, Features, LinkId, Member, Message, Position, Record, Role, Vouch, Zab},
+    zab::{self, Configuration, Effect, Features, LinkId, Member, Message, Position, Record, Role, Vouch, Zab},
 };
 
 /// Something that other servers or the shell have to say.
@@ -225,7 +225,14 @@ impl Core {
 
     /// A snapshot is installed: what came meanwhile is dealt with.
     pub(super) fn snapshot_installed(&mut self, shared: &Shared, wall_ms: i64, zxid: Zxid) {
-        self.zab(shared, wall_ms, zab::Input::SnapshotInstalled { zxid });
+        let tree = shared.tree.read();
+        let configuration = tree.get(CONFIG).and_then(|node| {
+            let text = std::str::from_utf8(node.data().unwrap_or_default()).ok()?;
+            Configuration::parse(text).ok()
+        });
+        drop(tree);
+        let input = zab::Input::SnapshotInstalled { zxid, configuration };
+        self.zab(shared, wall_ms, input);
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.installing = false;
         for (link, packets, _held) in std::mem::take(&mut ensemble.waiting_packets) {
@@ -256,7 +263,11 @@ impl Core {
                 }
             };
             match packet {
-                Packet::Zab(Message::Proposal { zxid, txn } | Message::Inform { zxid, txn })
+                Packet::Zab(
+                    Message::Proposal { zxid, txn }
+                    | Message::Inform { zxid, txn }
+                    | Message::InformAndActivate { zxid, txn, .. },
+                )
                     if TxnRecord::from_bytes(txn)
                         .map_or(true, |record| record.header.zxid != zxid) =>
                 {
@@ -266,11 +277,6 @@ impl Core {
                 }
                 Packet::Zab(message) => {
                     self.zab(shared, wall_ms, zab::Input::Message { link, message });
-                }
-                Packet::CommitAndActivate { .. } | Packet::InformAndActivate { .. } => {
-                    warn!(?link, "the leader changes the ensemble, which is not built yet");
-                    self.drop_link(shared, wall_ms, link);
-                    return;
                 }
                 packet if from_leader => self.leader_packet(shared, &packet),
                 packet => self.learner_packet(shared, wall_ms, link, &packet, packets),
@@ -406,6 +412,19 @@ impl Core {
                     ensemble.send(link, |out| out.extend_from_slice(leading.window.newest()));
                 }
             }
+            Effect::SendNewLeader { link, epoch } => self.send_new_leader(link, epoch),
+            Effect::SendActivation { link, zxid, leader, observes } => {
+                if let (Duty::Leading(leading), Some(ensemble)) = (&self.duty, &mut self.ensemble) {
+                    ensemble.send(link, |out| match observes {
+                        true => leading.window.put_activation(zxid, leader, out),
+                        false => {
+                            let message = Message::CommitAndActivate { zxid, leader };
+                            Packet::Zab(message).encode(out);
+                        }
+                    });
+                }
+            }
+            Effect::Configured => self.configured(shared),
             Effect::SendCommits { link, after, upto, cumulative } => {
                 self.send(link, |out| put_commits(out, after, upto, cumulative));
             }
@@ -426,6 +445,51 @@ impl Core {
         }
     }
 
+    /// Tells a learner that it has the epoch's history, and by which configuration it is to go.
+    ///
+    /// While this server only tries to lead that is the last one seen: a quorum of it is needed,
+    /// too. Afterwards one that is not committed comes as a proposal.
+    fn send_new_leader(&mut self, link: LinkId, epoch: u32) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let configs = ensemble.zab.configs();
+        let config = match ensemble.zab.role() {
+            Role::Leading { .. } | Role::Draining => configs.in_force(),
+            Role::Looking { .. } | Role::Following { .. } => configs.newest(),
+        };
+        let config = config.to_string();
+        ensemble.send(link, |out| {
+            let config = config.as_bytes();
+            Packet::Zab(Message::NewLeader { epoch, config }).encode(out);
+        });
+    }
+
+    /// Other servers are to be reached, or elsewhere.
+    fn configured(&mut self, shared: &Shared) {
+        let Some(ensemble) = &self.ensemble else { return };
+        let configs = ensemble.zab.configs();
+        info!(
+            version = format!("{:x}", configs.in_force().version),
+            pending = configs.last_seen().map(|next| format!("{:x}", next.version)),
+            "the configuration has changed"
+        );
+        shared.shell().configure(configs);
+    }
+
+    /// Shows clients the configuration in force, if no transaction has.
+    pub(super) fn show_configuration(&mut self, shared: &Shared) {
+        let Some(ensemble) = &self.ensemble else { return };
+        let config = ensemble.zab.configs().in_force();
+        let text = config.to_string();
+        let mut tree = shared.tree.write();
+        let is_shown = tree.get(CONFIG).is_some_and(|node| node.data() == Some(text.as_bytes()));
+        if !is_shown {
+            let to_wake = &mut self.to_wake;
+            tree.set_configuration(text.as_bytes(), config.version, &mut |change| {
+                super::apply::notify(to_wake, shared, &change);
+            });
+        }
+    }
+
     fn append(&mut self, shared: &Shared, position: Position, record: Record<'_>) {
         let building = self.outgoing.building(|| shared.clock.now_us());
         let zxid = match record {
@@ -435,6 +499,10 @@ impl Core {
             }
             Record::CurrentEpoch(epoch) => {
                 building.log.push_current_epoch(epoch);
+                None
+            }
+            Record::Configuration(bytes) => {
+                building.log.push_configuration(&bytes);
                 None
             }
             Record::Transaction { zxid, txn } => {

@@ -18,7 +18,7 @@ use crate::{
     session::{State, Tracker},
     tree::Tree,
     watch::ConnId,
-    zab::{self, LinkId},
+    zab::{self, Configuration, LinkId},
 };
 
 /// What a leader keeps while it leads.
@@ -39,6 +39,8 @@ pub(super) struct Leading {
     streams: usize,
     /// No new proposals are made.
     draining: bool,
+    /// The configuration that one of the proposals of this step brings.
+    reconfig: Option<Configuration>,
     /// The identities that came with the last request from a learner, which the next is likely
     /// to come with.
     ids: (Bytes, Arc<[Id]>),
@@ -71,6 +73,7 @@ impl Leading {
             last_ticket: 0,
             streams: 0,
             draining: false,
+            reconfig: None,
             ids: (Bytes::new(), Arc::from([])),
         }
     }
@@ -87,6 +90,18 @@ impl Leading {
 
     pub(super) fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// A configuration is prepared. Where it does without this server as the leader, nothing is
+    /// proposed behind it.
+    pub(super) fn reconfigure(&mut self, next: Configuration, leads_on: bool) {
+        self.reconfig = Some(next);
+        self.draining |= !leads_on;
+    }
+
+    /// Whether a configuration is prepared that the state machines do not know of yet.
+    pub(super) fn is_reconfiguring(&self) -> bool {
+        self.reconfig.is_some()
     }
 
     /// Whether a session's writes may come from a client of this server.
@@ -257,7 +272,8 @@ impl Core {
             && let Some((last, count)) = leading.window.close_chunk()
         {
             let wall_ms = shared.clock.wall_ms();
-            self.zab(shared, wall_ms, zab::Input::Proposed { last, count });
+            let reconfig = leading.reconfig.take();
+            self.zab(shared, wall_ms, zab::Input::Proposed { last, count, reconfig });
         }
     }
 
