@@ -49,6 +49,7 @@ const OCCURS: &[&str] = &[
     "session resumed",
     "snapshot installed",
     "sync",
+    "voters changed",
     "watches set again",
 ];
 

@@ -16,6 +16,7 @@ use crate::{
         End,
         peers::{Held, Link, PeerEvent},
     },
+    request::Request,
     peer::packet::{self, HeardSessions, Packet, decode_from_leader, decode_from_learner},
     runtime::{
         batch::{Entry, LogChange, Waits},
@@ -45,6 +46,8 @@ pub enum Event {
     CaughtUp { link: LinkId, upto: Zxid },
     /// Leave the lead to another server.
     HandOver,
+    /// A leader asks itself for a write that is no client's.
+    Ask(Request),
 }
 
 /// What makes a server a member of an ensemble.
@@ -174,6 +177,12 @@ impl Core {
             Event::Progress(link) => self.zab(shared, wall_ms, zab::Input::Progress { link }),
             Event::CaughtUp { link, upto } => self.caught_up(shared, wall_ms, link, upto),
             Event::HandOver => self.zab(shared, wall_ms, zab::Input::HandOver),
+            Event::Ask(request) => {
+                if self.decides_about_sessions() {
+                    let tree = shared.tree.read();
+                    self.prepare_own(shared, &tree, wall_ms, &request);
+                }
+            }
         }
         self.apply_committed(shared);
     }

@@ -246,7 +246,13 @@ impl Election {
             self.ballots.remove(server);
             self.lookers.remove(&server);
         }
-        let Activity::Looking(looking) = self.activity else { return None };
+        let Activity::Looking(looking) = self.activity else {
+            if up && self.configs.can_change() {
+                // It may know an earlier configuration only, and not where to ask.
+                self.notify(server, out);
+            }
+            return None;
+        };
         if up {
             if self.configs.is_voter(server) {
                 // What was sent before may be lost.

@@ -310,11 +310,15 @@ impl World {
     pub(super) fn input(&mut self, index: usize, input: Input<'_>) {
         let Some(mut zab) = self.servers[index].zab.take() else { return };
         let mut effects = Vec::new();
+        // One that the last configuration seen does without leaves as soon as it is established.
+        let tried_to_lead = zab.leader() == Some(self.servers[index].id);
         zab.step(self.now_ms, input, &mut effects);
         self.servers[index].zab = Some(zab);
         let becomes_leader =
             |effect: &Effect<'_>| matches!(effect, Effect::Become(Role::Leading { .. }));
-        let leads = self.servers[index].leads.is_some() || effects.iter().any(becomes_leader);
+        let leads = tried_to_lead
+            || self.servers[index].leads.is_some()
+            || effects.iter().any(becomes_leader);
         for effect in effects {
             self.perform(index, effect, leads);
         }

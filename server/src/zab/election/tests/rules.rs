@@ -368,8 +368,14 @@ fn a_server_that_is_no_member_follows_without_a_vote() {
     lone.hear(3, Leading, vote(3, 2, 1), 5);
     assert_eq!(lone.leader(), None);
     lone.hear(1, Following, vote(3, 2, 1), 5);
-    let decision = Decision { leader: ServerId(3), join_as: Member::Observer };
+    let decision = Decision { leader: ServerId(3), join_as: Member::Participant };
     assert_eq!(lone.decision, Some(decision));
+
+    let mut lone = Lone::new(7, FRESH, 3, "");
+    lone.hear(3, Leading, vote(3, 2, 1), 5);
+    lone.hear(1, Following, vote(3, 2, 1), 5);
+    let decision = Decision { leader: ServerId(3), join_as: Member::Observer };
+    assert_eq!(lone.decision, Some(decision), "it may have lost something");
 }
 
 #[test]
