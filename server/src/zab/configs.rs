@@ -110,12 +110,13 @@ impl Configs {
         self.both().any(|config| config.weight(server) > 0)
     }
 
-    /// As what a server takes part by the configuration in force.
+    /// As what a server takes part: an observer is one that does not vote by any configuration.
     ///
-    /// Compat: one that is not in it follows as a participant does, and its votes do not count. So
-    /// a server that is about to join is up to date when it is made a voter.
+    /// Compat: one that is in none of them follows as a participant does, and its votes do not count.
+    /// So a server that is about to join is up to date when it is made a voter.
     pub fn member(&self, server: ServerId) -> Member {
-        self.in_force.servers.get(&server).map_or(Member::Participant, |server| server.member)
+        let is_listed = self.in_force.servers.contains_key(&server);
+        if is_listed && !self.is_voter(server) { Member::Observer } else { Member::Participant }
     }
 
     /// Whether a server that leads may go on leading once `next` is in force: it votes in it, and

@@ -111,13 +111,18 @@ impl Core {
             return self
                 .add(shared, asking, |preparer, out| preparer.prepare(tree, wall_ms, request, out));
         };
-        let is_follower = |link: &LinkInfo| link.synced && link.member == Member::Participant;
-        let followers = ensemble.zab.links().into_iter().filter(is_follower);
         let configs = ensemble.zab.configs().clone();
+        // One that is to be an observer by now is about to leave and to come back as such.
+        let is_follower = |link: &LinkInfo| {
+            link.synced
+                && link.member == Member::Participant
+                && configs.member(link.server) == Member::Participant
+        };
+        let followers: Vec<_> = ensemble.zab.links().into_iter().filter(is_follower).collect();
         let view = request::Ensemble {
             configs: &configs,
             is_prepared: matches!(&self.duty, Duty::Leading(leading) if leading.is_reconfiguring()),
-            synced: followers.map(|link| link.server).chain([settings.me]).collect(),
+            synced: followers.iter().map(|link| link.server).chain([settings.me]).collect(),
             standalone_enabled: settings.standalone_enabled,
             multi_address: settings.multi_address,
         };

@@ -17,7 +17,8 @@ impl Election {
         // An absurd round must not stop elections; those within the last one still settle.
         self.round = self.round.saturating_add(1);
         self.activity = Activity::Looking(looking);
-        self.propose(now_ms, looking.initial, out);
+        let first = if looking.shy { Vote::OBSERVER } else { looking.initial };
+        self.propose(now_ms, first, out);
     }
 
     /// Takes the ballot of a voter.
@@ -56,12 +57,16 @@ impl Election {
         out: &mut Vec<Effect<'_>>,
     ) {
         let Activity::Looking(looking) = &self.activity else { return };
-        let Looking { initial, proposal, .. } = *looking;
+        let Looking { initial, proposal, shy, .. } = *looking;
         let vote = ballot.vote;
         if vote.is_void() {
             // It does not vote, and need not be waited for.
             self.file(now_ms, from, ballot);
             return;
+        }
+        if shy && !proposal.is_eligible(&self.configs) && self.configs.is_voter(vote.leader) {
+            // It has said nothing in its round yet, so it need not call others to it.
+            self.round = ballot.round;
         }
         if ballot.round < self.round || self.passive {
             // Whatever leader it had, it has none now.
@@ -79,8 +84,16 @@ impl Election {
         let is_new = self.file(now_ms, from, ballot);
         if ballot.round > self.round {
             self.round = ballot.round;
-            let best = if vote.beats(&initial, &self.configs) { vote } else { initial };
-            self.propose(now_ms, best, out);
+            let yields = if shy {
+                vote.history() >= initial.history()
+            } else {
+                vote.beats(&initial, &self.configs)
+            };
+            self.propose(now_ms, if yields { vote } else { initial }, out);
+        } else if shy && vote.history() < initial.history() {
+            if initial.beats(&proposal, &self.configs) {
+                self.propose(now_ms, initial, out);
+            }
         } else if vote.beats(&proposal, &self.configs) {
             self.propose(now_ms, vote, out);
         } else if is_new && proposal.beats(&vote, &self.configs) {

@@ -114,6 +114,9 @@ struct Looking {
     /// What it votes for now.
     proposal: Vote,
     fresh: bool,
+    /// It votes in the last configuration seen only, and stands for election only if nobody else has
+    /// as much: those that do not know of that configuration could not follow it.
+    shy: bool,
     resend_after_ms: i64,
     resend_at_ms: i64,
     /// When to decide, once a quorum agrees.
@@ -163,6 +166,8 @@ impl Election {
             initial,
             proposal: initial,
             fresh: own.fresh,
+            shy: !self.configs.in_force().is_voter(self.server)
+                && self.configs.is_voter(self.server),
             resend_after_ms: RESEND_MS.0,
             resend_at_ms: now_ms,
             finalize_at_ms: None,
@@ -184,8 +189,13 @@ impl Election {
             return None;
         }
         looking.initial.zxid = zxid;
-        let initial = looking.initial;
-        if initial.beats(&looking.proposal, &self.configs) {
+        let (initial, proposal) = (looking.initial, looking.proposal);
+        let stands = if looking.shy {
+            self.configs.is_eligible(proposal.leader) && initial.history() > proposal.history()
+        } else {
+            initial.beats(&proposal, &self.configs)
+        };
+        if stands {
             self.propose(now_ms, initial, out);
         }
         self.decide(now_ms, out)

@@ -65,6 +65,11 @@ impl Vote {
         self.epoch > 0 || self.zxid > Zxid::ZERO || self.is_void()
     }
 
+    /// How late the history of its leader is.
+    pub(super) fn history(&self) -> (u32, Zxid) {
+        (self.epoch, self.zxid)
+    }
+
     /// Whether its leader can be one.
     pub(super) fn is_eligible(&self, configs: &Configs) -> bool {
         configs.is_eligible(self.leader)

@@ -120,7 +120,9 @@ impl World {
     }
 
     fn connect(&mut self, from: usize, to: usize) {
-        let (leader, is_up) = (self.servers[to].id, self.servers[to].zab.is_some());
+        let leader = self.servers[to].id;
+        let is_known = self.servers[from].zab().configs().contains(leader);
+        let is_up = self.servers[to].zab.is_some() && is_known;
         if !is_up || !self.network.can_reach(from, to) || !self.network.can_reach(to, from) {
             self.input(from, Input::ConnectFailed { leader });
             return;

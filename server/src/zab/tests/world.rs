@@ -476,7 +476,9 @@ impl World {
         };
         let zab = server.zab();
         let followers = zab.links().into_iter().filter(|link| {
-            link.synced && link.member == Member::Participant
+            link.synced
+                && link.member == Member::Participant
+                && zab.configs().member(link.server) == Member::Participant
         });
         let synced = followers.map(|link| link.server).chain([server.id]).collect();
         if zab.configs().last_seen().is_some() || !next.is_quorum(&synced) {
