@@ -91,8 +91,8 @@ fn gauges(out: &mut String, view: &dyn AdminView) -> fmt::Result {
 
 /// What a server of an ensemble adds, depending on what it is.
 fn ensemble(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
-    if let Some(ensemble) = &view.settings().ensemble {
-        metric(out, "quorum_size", ensemble.configuration.voters().count())?;
+    if let Some(configuration) = view.configuration() {
+        metric(out, "quorum_size", configuration.voters().count())?;
     }
     match mode {
         Mode::Standalone | Mode::Follower { .. } => Ok(()),

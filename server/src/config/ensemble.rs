@@ -17,6 +17,8 @@ pub struct EnsembleSettings {
     pub me: ServerId,
     /// All servers, as far as the files say.
     pub configuration: Configuration,
+    /// Where that was read, and is written to when it changes.
+    pub file: Option<PathBuf>,
     /// The unit of the limits.
     pub tick: Duration,
     /// Ticks that may pass from a learner's connection until it is synchronized, and that a leader
@@ -261,6 +263,7 @@ pub(super) fn settings(
     Some(EnsembleSettings {
         me,
         configuration,
+        file: None,
         tick,
         init_limit,
         sync_limit,

@@ -6,6 +6,7 @@ use anyhow::Context;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    files::Files,
     checkpointer::Mailbox, core::Event, io_threads::IoThreads, node::Node, pipeline::Input,
     shared::Shared, shell::Shell, stream::Stream, thread, ticker::Wake,
 };
@@ -22,6 +23,7 @@ pub(super) struct Members {
     peers: Arc<OnceLock<Peers>>,
     wake: Wake,
     mailbox: Arc<Mailbox>,
+    files: Option<Arc<Files>>,
 }
 
 impl Members {
@@ -51,6 +53,7 @@ impl Members {
             peers: peers.clone(),
             wake,
             mailbox: node.mailbox.clone(),
+            files: Files::new(ensemble),
         }));
         let servers = ensemble.configuration.servers.clone();
         let settings = peers::Settings {
@@ -89,6 +92,9 @@ impl Shell for Members {
 
     fn configure(&self, configs: &Configs) {
         self.peers().configure(configs);
+        if let Some(files) = &self.files {
+            files.write(configs);
+        }
     }
 
     fn connect(&self, leader: ServerId) {

@@ -116,6 +116,8 @@ impl Node {
             anyhow::Ok(Membership { zab })
         };
         let membership = settings.ensemble.as_ref().map(member).transpose()?;
+        let configs = membership.as_ref().map(|membership| membership.zab.configs());
+        let configuration = configs.map(|configs| configs.in_force().clone());
         let duty = if membership.is_some() { Duty::Looking } else { Duty::Alone };
         let beginning = Beginning { preparer, sessions, session_ids, applied, durable };
         let shared = Arc::new(Shared {
@@ -141,6 +143,7 @@ impl Node {
             backlog: Backlog::new(recovered.report.checkpoint_zxid, recovered.report.replayed),
             tree_seed: seed,
             duty: watch::Sender::new(duty),
+            configuration: RwLock::new(configuration),
             streamable: applied.0.into(),
             shell: std::sync::OnceLock::new(),
             clock,

@@ -73,6 +73,7 @@ impl Member {
         settings.ensemble = Some(EnsembleSettings {
             me: ServerId(1),
             configuration: Configuration::parse(line).unwrap(),
+            file: None,
             tick,
             init_limit: 10,
             sync_limit: 5,

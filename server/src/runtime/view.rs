@@ -17,6 +17,7 @@ use crate::{
     },
     config::Settings,
     watch::ConnId,
+    zab::Configuration,
 };
 
 impl AdminView for Shared {
@@ -29,6 +30,10 @@ impl AdminView for Shared {
 
     fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    fn configuration(&self) -> Option<Configuration> {
+        self.configuration.read().clone()
     }
 
     fn stats(&self) -> &ServerStats {

@@ -146,7 +146,7 @@ impl Configs {
 
     /// A leader says that this is the last one seen, of which this server's log need not know.
     /// Whether that is news.
-    pub(super) fn told(&mut self, config: &Configuration) -> bool {
+    pub(crate) fn told(&mut self, config: &Configuration) -> bool {
         let is_news = self.can_change
             && config.version != self.newest().version
             && config.version > self.in_force.version
@@ -176,7 +176,7 @@ impl Configs {
     }
 
     /// The last one seen is committed.
-    pub(super) fn activate(&mut self) -> bool {
+    pub(crate) fn activate(&mut self) -> bool {
         self.is_logged = false;
         self.last_seen.take().map(|config| self.in_force = config).is_some()
     }

@@ -5,6 +5,7 @@ mod hand_over;
 mod load;
 mod migration;
 mod mixed;
+mod reconfig;
 mod restart;
 mod roles;
 mod sessions;

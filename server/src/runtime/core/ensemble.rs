@@ -481,6 +481,7 @@ impl Core {
             pending = configs.last_seen().map(|next| format!("{:x}", next.version)),
             "the configuration has changed"
         );
+        *shared.configuration.write() = Some(configs.in_force().clone());
         shared.shell().configure(configs);
     }
 

@@ -45,6 +45,7 @@ fn ensemble(plan: &Plan, server: usize, tick: Duration) -> EnsembleSettings {
     EnsembleSettings {
         me: number(server),
         configuration: configuration(plan),
+        file: None,
         tick,
         init_limit: plan.init_limit,
         sync_limit: plan.sync_limit,
