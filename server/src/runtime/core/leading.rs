@@ -11,6 +11,7 @@ use tracing::debug;
 use super::{ClientSync, Core, Duty, forwarded::Pending, window::Window};
 use crate::{
     admin::LeaderNumbers,
+    auth::SUPER,
     net::End,
     peer::packet::{Ids, Packet},
     request::{self, Class, Request},
@@ -43,7 +44,7 @@ pub(super) struct Leading {
     reconfig: Option<Configuration>,
     /// The identities that came with the last request from a learner, which the next is likely
     /// to come with.
-    ids: (Bytes, Arc<[Id]>),
+    ids: Option<(Bytes, Arc<[Id]>)>,
 }
 
 /// Where a session's client is.
@@ -74,7 +75,7 @@ impl Leading {
             streams: 0,
             draining: false,
             reconfig: None,
-            ids: (Bytes::new(), Arc::from([])),
+            ids: None,
         }
     }
 
@@ -136,12 +137,22 @@ impl Leading {
         std::mem::take(&mut self.syncs).into_iter().map(|sync| sync.asked).collect()
     }
 
-    fn identities(&mut self, ids: Ids<'_>) -> Arc<[Id]> {
+    /// Who asks. Where no ACL is checked, that goes for what comes from a ZooKeeper server, too, which
+    /// leaves it to its leader.
+    fn identities(&mut self, ids: Ids<'_>, skip_acl: bool) -> Arc<[Id]> {
         let raw = ids.raw().unwrap_or_default();
-        if self.ids.0 != raw {
-            self.ids = (Bytes::copy_from_slice(raw), ids.to_vec().into());
+        if let Some((of, known)) = &self.ids
+            && of == raw
+        {
+            return known.clone();
         }
-        self.ids.1.clone()
+        let mut known = ids.to_vec();
+        if skip_acl {
+            known.push(Id::new(SUPER, ""));
+        }
+        let known: Arc<[Id]> = known.into();
+        self.ids = Some((Bytes::copy_from_slice(raw), known.clone()));
+        known
     }
 }
 
@@ -167,7 +178,7 @@ impl Core {
                 });
             }
             Packet::Request { session, cxid, op, body, ids } => {
-                let auth = leading.identities(*ids);
+                let auth = leading.identities(*ids, shared.settings.auth.skip_acl);
                 let request = Request {
                     session: *session,
                     conn: ConnId::NONE,
