@@ -6,9 +6,8 @@ use anyhow::Context;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    files::Files,
-    checkpointer::Mailbox, core::Event, io_threads::IoThreads, node::Node, pipeline::Input,
-    shared::Shared, shell::Shell, stream::Stream, thread, ticker::Wake,
+    checkpointer::Mailbox, core::Event, files::Files, io_threads::IoThreads, node::Node,
+    pipeline::Input, shared::Shared, shell::Shell, stream::Stream, thread, ticker::Wake,
 };
 use crate::{
     config::EnsembleSettings,

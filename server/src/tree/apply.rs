@@ -321,12 +321,7 @@ impl Tree {
     ///
     /// Compat: it has no version of its own, and its mzxid is the configuration's version. No digest
     /// counts the node. ZooKeeper notes its own time; here all servers show the same.
-    pub fn set_configuration(
-        &mut self,
-        text: &[u8],
-        version: i64,
-        sink: &mut Sink<'_>,
-    ) {
+    pub fn set_configuration(&mut self, text: &[u8], version: i64, sink: &mut Sink<'_>) {
         let header = TxnHeader {
             client_id: SessionId::NONE,
             cxid: 0,

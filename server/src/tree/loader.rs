@@ -16,8 +16,7 @@ use quorate_protocol::{
 };
 
 use super::{
-    CONFIG,
-    AclId, NodeKind, ROOT, SYSTEM_PATHS, Tree,
+    AclId, CONFIG, NodeKind, ROOT, SYSTEM_PATHS, Tree,
     acl_table::StoredAcl,
     digest::{ContentCrc, node_digest},
     length,

@@ -6,8 +6,8 @@
 //! `docs/ensemble.md` has the rules; the facts of ZooKeeper's protocol that they follow are those
 //! of "Zab 1.0" and of its fast leader election.
 
-pub mod configuration;
 pub mod configs;
+pub mod configuration;
 mod context;
 mod effect;
 pub mod election;

@@ -159,8 +159,7 @@ fn menace(random: &mut Random, seed: u64) -> Menace {
     // A few kinds of faults at a time find more than all of them together.
     let all = Fault::ALL.iter().filter(|fault| **fault != Fault::Reconfigure);
     let weights = all.map(|_| if random.chance(0.4) { random.within(1..10) } else { 0 });
-    let mut weights: Vec<_> =
-        weights.map(|w| u32::try_from(w).expect("it is small")).collect();
+    let mut weights: Vec<_> = weights.map(|w| u32::try_from(w).expect("it is small")).collect();
     let pause = random.within(100..900) * MILLI;
     let pause = if weights.iter().all(|&weight| weight == 0) { Micros::MAX } else { pause };
     // From numbers of its own, so that what else a seed stands for stays as it is.

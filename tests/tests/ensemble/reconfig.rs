@@ -47,7 +47,8 @@ fn shown(ensemble: &Ensemble, id: u8) -> String {
 fn wait_until_shown(ensemble: &Ensemble, ids: &[u8], config: &str) {
     for &id in ids {
         wait::until("the configuration to be shown", PATIENCE, || {
-            let mut client = Connection::with_new_session(ensemble.server(id).addr(), 20_000).ok()?;
+            let mut client =
+                Connection::with_new_session(ensemble.server(id).addr(), 20_000).ok()?;
             let reply = client.call(&Op::get(CONFIG)).ok()?.parse(&Op::get(CONFIG));
             (reply.error == 0 && text(&reply) == config).then_some(())
         });
@@ -100,7 +101,8 @@ fn refusals(ensemble: &Ensemble) {
             assert_eq!(reply.error, code, "{op:?}");
         }
     }
-    let reply = call(&mut client, &joining("server.7=127.0.0.1:7:8;9,server.6=127.0.0.1:17:18;19", -1));
+    let reply =
+        call(&mut client, &joining("server.7=127.0.0.1:7:8;9,server.6=127.0.0.1:17:18;19", -1));
     assert_eq!(reply.error, -13, "three of seven are in sync");
 }
 

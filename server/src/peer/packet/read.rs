@@ -110,12 +110,10 @@ pub fn decode_from_leader<'a>(input: &mut Decoder<'a>) -> Result<Packet<'a>, Pac
             Packet::Zab(Message::NewLeader { epoch: zxid.epoch(), config })
         }
         Kind::UpToDate => Packet::Zab(Message::UpToDate),
-        Kind::CommitAndActivate => {
-            raw.read(|data| {
-                let leader = ServerId(data.long()?);
-                Ok(Packet::Zab(Message::CommitAndActivate { zxid, leader }))
-            })?
-        }
+        Kind::CommitAndActivate => raw.read(|data| {
+            let leader = ServerId(data.long()?);
+            Ok(Packet::Zab(Message::CommitAndActivate { zxid, leader }))
+        })?,
         Kind::InformAndActivate => raw.read(|data| {
             let leader = ServerId(data.long()?);
             Ok(Packet::Zab(Message::InformAndActivate { zxid, leader, txn: data.rest() }))

@@ -64,8 +64,7 @@ impl Leader {
             multi_address: false,
         };
         let mut out = BytesMut::new();
-        let prepared =
-            self.preparer.prepare_in(Some(&ensemble), &self.tree, 0, &request, &mut out);
+        let prepared = self.preparer.prepare_in(Some(&ensemble), &self.tree, 0, &request, &mut out);
         let Prepared::Logged(zxid) = prepared else { panic!("{prepared:?}") };
         let made = self.preparer.take_reconfigured();
         match TxnRecord::from_bytes(&out).unwrap().txn {

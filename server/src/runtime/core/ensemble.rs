@@ -16,8 +16,8 @@ use crate::{
         End,
         peers::{Held, Link, PeerEvent},
     },
-    request::Request,
     peer::packet::{self, HeardSessions, Packet, decode_from_leader, decode_from_learner},
+    request::Request,
     runtime::{
         batch::{Entry, LogChange, Waits},
         pipeline::{Arrival, Input, Opening},
@@ -26,7 +26,10 @@ use crate::{
     },
     tree::{CONFIG, Tree},
     txn::TxnRecord,
-    zab::{self, Configuration, Effect, Features, LinkId, Member, Message, Position, Record, Role, Vouch, Zab},
+    zab::{
+        self, Configuration, Effect, Features, LinkId, Member, Message, Position, Record, Role,
+        Vouch, Zab,
+    },
 };
 
 /// Something that other servers or the shell have to say.
@@ -276,9 +279,8 @@ impl Core {
                     Message::Proposal { zxid, txn }
                     | Message::Inform { zxid, txn }
                     | Message::InformAndActivate { zxid, txn, .. },
-                )
-                    if TxnRecord::from_bytes(txn)
-                        .map_or(true, |record| record.header.zxid != zxid) =>
+                ) if TxnRecord::from_bytes(txn)
+                    .map_or(true, |record| record.header.zxid != zxid) =>
                 {
                     warn!(?link, %zxid, "the leader sent a transaction that cannot be decoded");
                     self.drop_link(shared, wall_ms, link);
@@ -477,9 +479,10 @@ impl Core {
         let Some(ensemble) = &self.ensemble else { return };
         let configs = ensemble.zab.configs();
         info!(
+            servers = ?configs.in_force().servers.keys().map(|id| id.0).collect::<Vec<_>>(),
             version = format!("{:x}", configs.in_force().version),
-            pending = configs.last_seen().map(|next| format!("{:x}", next.version)),
-            "the configuration has changed"
+            next = configs.last_seen().map(|next| format!("{:x}", next.version)),
+            "the configuration of the ensemble"
         );
         *shared.configuration.write() = Some(configs.in_force().clone());
         shared.shell().configure(configs);

@@ -306,13 +306,18 @@ impl Core {
         let mut syncs = self.take_pending_syncs();
         for (number, pending) in self.forwarded.take() {
             while let Some(sync) = syncs.pop_front_if(|sync| sync.number < number) {
-                self.add_client_sync(shared, sync);
+                self.ask_for_sync(shared, sync);
+            }
+            if matches!(&self.duty, Duty::Leading(leading) if leading.is_draining()) {
+                // One of them has brought a configuration that does without this server.
+                self.forwarded.put_back(number, pending);
+                continue;
             }
             let tree = shared.tree.read();
             self.take_up(shared, &tree, wall_ms, pending);
         }
         for sync in syncs {
-            self.add_client_sync(shared, sync);
+            self.ask_for_sync(shared, sync);
         }
         self.admit_early(shared, wall_ms);
     }

@@ -108,8 +108,9 @@ impl Core {
     ) -> Option<Waiting> {
         let (Some(ensemble), Some(settings)) = (&self.ensemble, &shared.settings.ensemble) else {
             let request = asking.request;
-            return self
-                .add(shared, asking, |preparer, out| preparer.prepare(tree, wall_ms, request, out));
+            return self.add(shared, asking, |preparer, out| {
+                preparer.prepare(tree, wall_ms, request, out)
+            });
         };
         let configs = ensemble.zab.configs().clone();
         // One that is to be an observer by now is about to leave and to come back as such.

@@ -99,7 +99,9 @@ impl Window {
     /// Appends the transaction `zxid`, which brings a configuration, as an observer gets it.
     pub(super) fn put_activation(&self, zxid: Zxid, leader: ServerId, out: &mut BytesMut) {
         let chunks = self.chunks.iter().filter(|chunk| chunk.last >= zxid && chunk.after < zxid);
-        for (_, txn) in chunks.flat_map(|chunk| proposals(&chunk.packets)).filter(|(z, _)| *z == zxid) {
+        for (_, txn) in
+            chunks.flat_map(|chunk| proposals(&chunk.packets)).filter(|(z, _)| *z == zxid)
+        {
             Packet::Zab(Message::InformAndActivate { zxid, leader, txn }).encode(out);
         }
     }

@@ -79,7 +79,6 @@ impl Vote {
     /// order; a server that cannot be elected comes behind all that can.
     pub(super) fn beats(&self, other: &Self, configs: &Configs) -> bool {
         let rank = |vote: &Self| (vote.epoch, vote.zxid, vote.leader);
-        self.is_eligible(configs)
-            && (!other.is_eligible(configs) || rank(self) > rank(other))
+        self.is_eligible(configs) && (!other.is_eligible(configs) || rank(self) > rank(other))
     }
 }

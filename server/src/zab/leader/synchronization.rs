@@ -7,9 +7,9 @@ use quorate_protocol::Zxid;
 
 use super::{Leader, Phase, Stage, plan::plan};
 use crate::zab::{
+    configuration::Configuration,
     context::{Context, Next},
     effect::{Effect, Role},
-    configuration::Configuration,
     message::Message,
     types::{Features, LinkId, Member},
 };

@@ -514,9 +514,7 @@ impl World {
         let op = match record {
             Record::AcceptedEpoch(epoch) => Op::Accepted(epoch),
             Record::CurrentEpoch(epoch) => Op::Current(epoch),
-            Record::Transaction { zxid, txn } => {
-                Op::Txn((zxid, value_of(txn)))
-            }
+            Record::Transaction { zxid, txn } => Op::Txn((zxid, value_of(txn))),
             Record::Configuration(bytes) => Op::Configuration(bytes),
         };
         self.servers[index].disk.append(op, position, self.now_ms);

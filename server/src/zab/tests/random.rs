@@ -134,7 +134,10 @@ fn can_do_without(world: &World, server: usize) -> bool {
     let all: Vec<_> = others.clone().map(|(_, server)| configs(server)).collect();
     others.all(|(_, server)| server.zab.is_some())
         && all.windows(2).all(|pair| pair[0] == pair[1])
-        && all.iter().flatten().all(|configs| configs.last_seen().is_none() && configs.is_quorum(&ids))
+        && all
+            .iter()
+            .flatten()
+            .all(|configs| configs.last_seen().is_none() && configs.is_quorum(&ids))
 }
 
 /// A seed of a failure: `ZAB_SEED=7 cargo test -p quorate-server zab::tests::random -- --nocapture`

@@ -5,8 +5,8 @@ use quorate_protocol::Zxid;
 use crate::{
     storage::log::Epochs,
     zab::{
-        Configs, Configuration, Effect, Features, History, Input, LinkId, Member, Message, Position, Record,
-        Role, ServerId, Settings, SyncPlan, Vouch, Zab,
+        Configs, Configuration, Effect, Features, History, Input, LinkId, Member, Message,
+        Position, Record, Role, ServerId, Settings, SyncPlan, Vouch, Zab,
         election::{Notification, PeerState, Vote},
     },
 };

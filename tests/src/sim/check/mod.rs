@@ -103,7 +103,8 @@ impl Checker {
             && let Some(text) = set.data.and_then(|data| std::str::from_utf8(data).ok())
             && let Ok(configuration) = Configuration::parse(text)
         {
-            let index = |voter: ServerId| usize::try_from(voter.0 - 1).expect("a server of the plan");
+            let index =
+                |voter: ServerId| usize::try_from(voter.0 - 1).expect("a server of the plan");
             let voters = configuration.voters().map(index).collect();
             self.ledger.configurations.insert(zxid, voters);
         }

@@ -24,7 +24,10 @@ impl Lone {
         let servers: Vec<String> = (1..=voters).map(|id| format!("server.{id}=h:1:2")).collect();
         let text = format!("{}\n{more}", servers.join("\n"));
         let mut lone = Self {
-            election: Election::new(ServerId(id), Configs::new(Configuration::parse(&text).unwrap(), false)),
+            election: Election::new(
+                ServerId(id),
+                Configs::new(Configuration::parse(&text).unwrap(), false),
+            ),
             now_ms: 0,
             decision: None,
             said: Vec::new(),
