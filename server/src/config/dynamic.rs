@@ -43,8 +43,8 @@ pub fn write(file: &Path, me: ServerId, configs: &Configs) -> io::Result<()> {
 /// The lines of a configuration without its version, which is in the file's name.
 fn lines_of(configuration: &Configuration) -> String {
     let text = configuration.to_string();
-    let lines = text.lines().filter(|line| !line.starts_with("version="));
-    lines.map(|line| format!("{line}\n")).collect()
+    let lines = text.split_inclusive('\n').filter(|line| !line.starts_with("version="));
+    lines.collect()
 }
 
 /// Has the file name the dynamic one, and say nothing itself of what is in there.

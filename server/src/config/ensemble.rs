@@ -11,6 +11,7 @@ use crate::zab::configuration::{Configuration, ConfigurationError, HostPort};
 use crate::zab::{Member, ServerId};
 
 /// The ensemble a server is part of.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, not a state")]
 #[derive(Debug, Clone)]
 pub struct EnsembleSettings {
     /// Its number. Invariant: one of the configuration's servers.

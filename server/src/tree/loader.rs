@@ -25,8 +25,6 @@ use super::{
     store::Extra,
 };
 
-/// The system node that ZooKeeper's servers before 3.5 do not have.
-
 /// A node as ZooKeeper's servers write it to a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredNode<'a> {

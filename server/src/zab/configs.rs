@@ -214,20 +214,20 @@ impl Configs {
         let mut texts = bytes.split(|byte| *byte == SEPARATOR).map(read);
         let (in_force, last_seen) = (texts.next().flatten(), texts.next());
         let is_whole = in_force.is_some() && last_seen.as_ref().is_none_or(Option::is_some);
-        in_force.iter().for_each(|config| {
+        if let Some(config) = &in_force {
             self.adopt(config);
-        });
-        last_seen.flatten().iter().for_each(|config| {
-            self.told(config);
-        });
+        }
+        if let Some(config) = last_seen.flatten() {
+            self.told(&config);
+        }
         is_whole
     }
 
     /// Takes in the content of `/zookeeper/config`, which is committed.
     pub fn recover_applied(&mut self, text: &[u8]) {
-        read(text).iter().for_each(|config| {
-            self.adopt(config);
-        });
+        if let Some(config) = read(text) {
+            self.adopt(&config);
+        }
     }
 
     /// Takes in a transaction of the log that is not known to be committed.

@@ -248,14 +248,12 @@ impl History {
         if self.configs.last_seen().is_none() {
             return true;
         }
-        match self.activating {
-            Some(position) => position <= self.durable,
-            None => {
-                self.append_configuration(true, effects);
-                self.activating = Some(self.appended);
-                false
-            }
+        if let Some(position) = self.activating {
+            return position <= self.durable;
         }
+        self.append_configuration(true, effects);
+        self.activating = Some(self.appended);
+        false
     }
 
     /// The last configuration seen is committed and in force.

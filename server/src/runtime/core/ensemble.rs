@@ -426,9 +426,10 @@ impl Core {
             Effect::SendNewLeader { link, epoch } => self.send_new_leader(link, epoch),
             Effect::SendActivation { link, zxid, leader, observes } => {
                 if let (Duty::Leading(leading), Some(ensemble)) = (&self.duty, &mut self.ensemble) {
-                    ensemble.send(link, |out| match observes {
-                        true => leading.window.put_activation(zxid, leader, out),
-                        false => {
+                    ensemble.send(link, |out| {
+                        if observes {
+                            leading.window.put_activation(zxid, leader, out);
+                        } else {
                             let message = Message::CommitAndActivate { zxid, leader };
                             Packet::Zab(message).encode(out);
                         }

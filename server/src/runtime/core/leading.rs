@@ -301,7 +301,7 @@ impl Core {
         for (&session, &timeout_ms) in tree.sessions() {
             self.sessions.open(session, timeout_ms, now_ms);
         }
-        self.duty = Duty::Leading(Leading::new(self.outgoing.last_zxid(), now_ms));
+        self.duty = Duty::Leading(Box::new(Leading::new(self.outgoing.last_zxid(), now_ms)));
         drop(tree);
         let mut syncs = self.take_pending_syncs();
         for (number, pending) in self.forwarded.take() {

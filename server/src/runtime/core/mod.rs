@@ -106,7 +106,7 @@ enum Duty {
         planned: bool,
     },
     /// It leads.
-    Leading(Leading),
+    Leading(Box<Leading>),
     /// It follows or observes a leader.
     Learning(Learning),
 }

@@ -243,10 +243,8 @@ impl Election {
     /// first, and so does one that is not in the ensemble yet: the leader may know that it is.
     fn joins_as(&self) -> Member {
         let Activity::Looking(looking) = &self.activity else { return Member::Observer };
-        let is_whole = match self.configs.is_voter(self.server) {
-            true => !self.passive,
-            false => !looking.fresh,
-        };
+        let votes = self.configs.is_voter(self.server);
+        let is_whole = if votes { !self.passive } else { !looking.fresh };
         if is_whole { self.configs.member(self.server) } else { Member::Observer }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate_protocol::Zxid;
 
-use super::{Leader, Phase, Stage};
+use super::{Leader, Phase, Stage, reconfig::may_lead_on};
 use crate::zab::{
     configuration::Configuration,
     context::{Context, Next},
@@ -28,7 +28,7 @@ impl Leader {
                 ctx.effects.push(Effect::SendProposals { link: *id });
             }
         }
-        if !self.may_lead_on(ctx) {
+        if !may_lead_on(ctx) {
             return self.resign(ctx);
         }
         if last.counter() >= ctx.settings.roll_over {

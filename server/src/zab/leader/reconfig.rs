@@ -9,13 +9,13 @@ use crate::zab::{
     types::{Member, ServerId},
 };
 
-impl Leader {
-    /// Whether this server leads on when the configuration is in force that was proposed last.
-    pub(super) fn may_lead_on(&self, ctx: &Context<'_, '_>) -> bool {
-        let me = ctx.settings.server;
-        ctx.configs().last_seen().is_none_or(|next| ctx.configs().may_lead_on(me, next))
-    }
+/// Whether this server leads on when the configuration is in force that was proposed last.
+pub(super) fn may_lead_on(ctx: &Context<'_, '_>) -> bool {
+    let me = ctx.settings.server;
+    ctx.configs().last_seen().is_none_or(|next| ctx.configs().may_lead_on(me, next))
+}
 
+impl Leader {
     /// Puts the configuration of this transaction into force, which is committed, and everything
     /// before it, too.
     ///
@@ -23,7 +23,7 @@ impl Leader {
     /// to the learners, so that nobody elects.
     pub(super) fn activate(&mut self, zxid: Zxid, ctx: &mut Context<'_, '_>) -> Next {
         let me = ctx.settings.server;
-        let leader = if self.may_lead_on(ctx) { Some(me) } else { self.designated(ctx) };
+        let leader = if may_lead_on(ctx) { Some(me) } else { self.designated(ctx) };
         let Some(leader) = leader else {
             return Next::Leave("nobody can take the lead under the new configuration");
         };

@@ -61,7 +61,8 @@ fn a_leader_that_is_removed_names_the_next_one() {
     world.propose(leader, 3);
     world.settle();
     world.servers.iter_mut().for_each(|server| server.roles.clear());
-    let others: Vec<i64> = (1..=3).filter(|id| *id != leader as i64 + 1).collect();
+    let id = world.servers[leader].id;
+    let others: Vec<i64> = (1..=3).filter(|other| *other != id.0).collect();
     change(&mut world, &servers(&others, &[]));
     assert_ne!(world.leader(), Some(leader));
     assert_eq!(member(&world, leader), Some(Member::Participant), "it follows without a vote");
@@ -101,9 +102,11 @@ fn it_takes_a_quorum_of_both() {
     assert!(synced.contains(&ServerId(1)));
     assert!(!world.reconfigure(leader, next), "no quorum of it follows");
     let next = servers(&[1, 2, 3, 4, 5], &[]);
-    let down: Vec<_> = (0..3).filter(|server| *server != leader).collect();
+    let down = (0..3).filter(|server| *server != leader);
     let before = world.oracle.committed.len();
-    down.iter().for_each(|server| world.hold(*server, true));
+    for server in down {
+        world.hold(server, true);
+    }
     assert!(world.reconfigure(leader, next));
     world.run_ms(2 * TICK_MS);
     assert_eq!(world.oracle.committed.len(), before);

@@ -170,7 +170,7 @@ impl World {
     /// Adds servers that are in no configuration but their own, which names some others, too.
     pub(super) fn add_joiners(&mut self, count: usize, seeds: usize) {
         for _ in 0..count {
-            let id = ServerId(self.servers.len() as i64 + 1);
+            let id = ServerId(self.servers[self.servers.len() - 1].id.0 + 1);
             let mut servers = self.first.servers.clone();
             while servers.len() > seeds {
                 servers.pop_last();
