@@ -390,6 +390,8 @@ impl Core {
             Effect::Append { position, record } => self.append(shared, position, record),
             Effect::Truncate { to } => {
                 info!(%to, "what this server has above is cut off: the leader does not have it");
+                // What comes again behind the cut is not durable because it was before.
+                self.durable = self.durable.min(to);
                 let now_us = shared.clock.now_us();
                 self.outgoing.change(LogChange::Truncate(to), to, now_us);
             }
