@@ -43,8 +43,6 @@ pub(super) struct Link {
     pub(super) server: ServerId,
     pub(super) member: Member,
     pub(super) features: Features,
-    /// Whether what it says counts for quorums: it is a voter and has come as a participant.
-    pub(super) votes: bool,
     pub(super) stage: Stage,
     /// The last transaction of this epoch that is durable there, with all before it. Grows.
     pub(super) acked: Zxid,
@@ -61,12 +59,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(server: ServerId, member: Member, features: Features, votes: bool) -> Self {
+    pub(super) fn new(server: ServerId, member: Member, features: Features) -> Self {
         Self {
             server,
             member,
             features,
-            votes,
             stage: Stage::Known,
             acked: Zxid::ZERO,
             streamed: Zxid::ZERO,
@@ -85,6 +82,11 @@ impl Link {
             features: self.features,
             synced: self.is_synced(),
         }
+    }
+
+    /// Whether what it says counts for quorums as far as it is a voter: it has come as a participant.
+    pub(super) fn is_follower(&self) -> bool {
+        self.member == Member::Participant
     }
 
     /// Whether it gets what is proposed, or what is committed if it is an observer.
