@@ -42,7 +42,7 @@ use self::{
 };
 use crate::{
     net::End,
-    zab::{Configs, LinkId, Server, ServerId, election::Notification},
+    zab::{LinkId, Server, ServerId, election::Notification},
 };
 
 pub use event::{PeerEvent, Sink};

@@ -41,10 +41,11 @@ impl Leader {
         self.links.insert(id, Link::new(server, member, features));
         let is_follower = member == Member::Participant;
         let votes = is_follower && ctx.configs().is_voter(server);
+        let counts = is_follower || features != Features::NONE;
         match &mut self.phase {
             Phase::Discovery { heard, newest } => {
                 *newest = accepted_epoch.max(*newest);
-                if is_follower {
+                if counts {
                     heard.insert(server);
                 }
                 self.advance(ctx)
@@ -105,7 +106,8 @@ impl Leader {
             return self.refuse(id, ctx);
         }
         link.enter(Stage::Promised { last }, ctx);
-        if link.is_follower() && current_epoch.is_some() {
+        link.has_vouched = current_epoch.is_some() && link.features != Features::NONE;
+        if link.vouches() && current_epoch.is_some() {
             by.insert(link.server);
         } else if link.is_follower() && ctx.configs().is_voter(link.server) {
             // It promised this epoch before: to another server, or on a link that ended too

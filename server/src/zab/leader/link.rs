@@ -44,6 +44,9 @@ pub(super) struct Link {
     pub(super) member: Member,
     pub(super) features: Features,
     pub(super) stage: Stage,
+    /// It has joined as an observer, and promised this epoch as a voter would: it may vote by a
+    /// configuration that it does not know of yet.
+    pub(super) has_vouched: bool,
     /// The last transaction of this epoch that is durable there, with all before it. Grows.
     pub(super) acked: Zxid,
     /// What the stream that brought it here ended with.
@@ -65,6 +68,7 @@ impl Link {
             member,
             features,
             stage: Stage::Known,
+            has_vouched: false,
             acked: Zxid::ZERO,
             streamed: Zxid::ZERO,
             committed: Zxid::ZERO,
@@ -87,6 +91,14 @@ impl Link {
     /// Whether what it says counts for quorums as far as it is a voter: it has come as a participant.
     pub(super) fn is_follower(&self) -> bool {
         self.member == Member::Participant
+    }
+
+    /// Whether its promise and its history count as far as it is a voter.
+    ///
+    /// An observer of ours promises and acknowledges as durably as a follower does, unless it is new
+    /// or has lost something, and then it does not promise at all.
+    pub(super) fn vouches(&self) -> bool {
+        self.is_follower() || self.has_vouched
     }
 
     /// Whether it gets what is proposed, or what is committed if it is an observer.

@@ -109,10 +109,10 @@ impl Leader {
         let Some(link) = self.links.get_mut(&id) else { return Next::Stay };
         link.enter(Stage::Acknowledged { proof: None }, ctx);
         link.acknowledged(link.streamed, last, ctx.now_ms);
-        let (server, is_follower) = (link.server, link.is_follower());
+        let (server, vouches) = (link.server, link.vouches());
         match &mut self.phase {
             Phase::Synchronization { by, .. } => {
-                if is_follower {
+                if vouches {
                     by.insert(server);
                 }
                 self.advance(ctx)
