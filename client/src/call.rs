@@ -235,7 +235,9 @@ impl<T> Answer<T> {
         let result = match outcome {
             Ok(reply) => {
                 self.zxid = reply.zxid;
-                finish(Ok(reply), view, watch).map_err(Error::new)
+                let unknown = reply.maybe_done;
+                let failed = |kind| Error::new(kind).after_unknown(unknown);
+                finish(Ok(reply), view, watch).map_err(failed)
             }
             Err(Failure { kind: ErrorKind::Refused(code), maybe_done, frame, zxid }) => {
                 self.zxid = zxid;

@@ -174,7 +174,7 @@ async fn create_container(like: &Call<'_, Create<'_>>, path: &str) -> Result<(),
     }
 }
 
-fn join(parent: &str, name: &str) -> String {
+pub(crate) fn join(parent: &str, name: &str) -> String {
     if parent == "/" { format!("/{name}") } else { format!("{parent}/{name}") }
 }
 

@@ -55,6 +55,9 @@
 //! [`Client::watch`] is a stream of events that never loses one in silence: [`WatchItem::Resync`]
 //! tells of gaps. [`cache`]s keep nodes current. Reads set one-shot watches with `watch()`.
 //!
+//! # Recipes
+//! [`recipes`] has locks and leadership, with the nodes of Apache Curator's.
+//!
 //! # Cancelling
 //! Dropping a future gives up the answer, not the call: what was sent goes out, in its turn.
 //!
@@ -75,6 +78,7 @@ mod hosts;
 mod io;
 mod payload;
 mod queue;
+pub mod recipes;
 pub mod request;
 mod retry;
 mod session;

@@ -34,6 +34,8 @@ use crate::{
 pub(crate) struct Reply {
     pub(crate) zxid: Zxid,
     pub(crate) body: Bytes,
+    /// An earlier attempt may have been done: the refusal of a multi is in its body.
+    pub(crate) maybe_done: bool,
 }
 
 /// Why there is no such answer. The frame of the request tells the path, if anybody asks.

@@ -307,7 +307,7 @@ impl Driver {
         };
         let outcome = || -> Outcome {
             if error == 0 {
-                return Ok(Reply { zxid: header.zxid, body });
+                return Ok(Reply { zxid: header.zxid, body, maybe_done });
             }
             Err(Failure { kind: refusal(error), maybe_done, frame, zxid: header.zxid })
         };

@@ -46,6 +46,9 @@ const SEARCH_PAUSES: RangeInclusive<Duration> = Duration::from_millis(100)..=Dur
 /// An attempt gets at least this long, however many servers there are.
 const ATTEMPT_MIN: Duration = Duration::from_millis(500);
 
+/// So many attempts are made at least before the session has timed out.
+const ATTEMPTS: u32 = 3;
+
 /// A connection that lasted this long was a good one: the next attempt comes at once.
 const STABLE: Duration = Duration::from_secs(1);
 
@@ -282,7 +285,9 @@ impl Session {
         };
         // `Compat:` as in Java, all servers together get one session timeout.
         let servers = u32::try_from(self.known.len().max(1)).unwrap_or(u32::MAX);
-        let until = now + (self.status.session_timeout / servers).max(ATTEMPT_MIN);
+        // A server that takes connections and does not answer must not cost the session, even alone.
+        let share = self.status.session_timeout / servers.max(ATTEMPTS);
+        let until = now + share.max(ATTEMPT_MIN);
         effects.push(Effect::Connect(endpoint.clone()));
         self.phase = Phase::Connecting { endpoint, until };
     }

@@ -143,6 +143,19 @@ fn a_session_is_carried_on_with_on_another_server() {
 }
 
 #[test]
+fn a_server_that_takes_connections_and_says_nothing_does_not_cost_the_session() {
+    let mut world = World::up(settings(), 1);
+    world.now = 2 * SECOND;
+    world.hear();
+    world.step(broken());
+    assert_eq!(world.reach_server(), ["greet 0x1"]);
+    // It hangs; the next attempt finds it awake.
+    assert_eq!(world.timer(), ["disconnect"]);
+    assert_eq!(world.reach_server(), ["greet 0x1"]);
+    assert_eq!(world.step(Input::Answered(granted(1))), ["restore", "open", "Reconnected"]);
+}
+
+#[test]
 fn all_servers_are_tried_before_a_pause_and_the_last_one_at_the_end() {
     let mut world = World::up(settings(), 3);
     let Phase::Up { endpoint, .. } = &world.session.phase else { panic!("it is up") };

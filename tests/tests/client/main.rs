@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod calls;
+mod locks;
 mod watches;
 
 use std::time::Duration;

@@ -64,8 +64,10 @@ impl Election {
             self.file(now_ms, from, ballot);
             return;
         }
-        if shy && !proposal.is_eligible(&self.configs) && self.configs.is_voter(vote.leader) {
-            // It has said nothing in its round yet, so it need not call others to it.
+        let has_spoken = proposal.is_eligible(&self.configs) || self.passive;
+        if !has_spoken && self.configs.is_voter(vote.leader) {
+            // It has said nothing in its round yet, so it need not call others to it. They would
+            // not come: they may know that it votes when it does not know that itself.
             self.round = ballot.round;
         }
         if ballot.round < self.round || self.passive {

@@ -320,7 +320,7 @@ fn reconfigure(shared: &Shared, members: &str) {
     body.encode(&mut bytes);
     let auth = Arc::from([Id { scheme: "super".into(), id: String::new() }]);
     let (conn, op, body) = (ConnId::NONE, OpCode::Reconfig, bytes.freeze());
-    let request = Request { session, conn, xid: OPERATOR, op, body, auth };
+    let request = Request { session, conn, xid: OPERATOR, op, body, auth, is_local: false };
     shared.submit(NodeInput::Ensemble(Event::Ask(request)));
 }
 
