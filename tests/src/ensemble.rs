@@ -45,6 +45,8 @@ pub struct Ensemble {
     /// Where they listen for each other: quorum port and election port.
     ports: BTreeMap<u8, (u16, u16)>,
     votes: BTreeMap<u8, bool>,
+    /// Lines of every `zoo.cfg` that are not about servers.
+    settings: Vec<String>,
 }
 
 impl Ensemble {
@@ -70,7 +72,10 @@ impl Ensemble {
     pub fn prepare(members: &[Member], settings: &[&str]) -> Self {
         let members: BTreeMap<u8, Member> = (1..).zip(members.iter().copied()).collect();
         // Ticks are short, so their numbers are large: a busy machine must not end a connection.
-        let mut lines: Vec<String> = ["initLimit=50", "syncLimit=15"].map(str::to_owned).to_vec();
+        let limits = ["initLimit=50", "syncLimit=15"].map(str::to_owned);
+        let settings = settings.iter().map(ToString::to_string);
+        let settings: Vec<String> = limits.into_iter().chain(settings).collect();
+        let mut lines = settings.clone();
         let mut ports = BTreeMap::new();
         // Observer masters have the same port, and so each server a host of its own.
         let apart = settings.iter().any(|line| line.starts_with("observerMasterPort"));
@@ -80,7 +85,6 @@ impl Ensemble {
             lines.push(format!("server.{id}={host}:{quorum}:{election}:{role}"));
             ports.insert(*id, (quorum, election));
         }
-        lines.extend(settings.iter().map(ToString::to_string));
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         let prepare = |(&id, member): (&u8, &Member)| {
             let server = Server::prepare(member.subject, &lines);
@@ -89,7 +93,36 @@ impl Ensemble {
         };
         let servers = members.iter().map(prepare).collect();
         let votes = members.iter().map(|(&id, member)| (id, member.votes)).collect();
-        Self { servers, ports, votes }
+        Self { servers, ports, votes, settings }
+    }
+
+    /// One more server, which was not started yet and is in no other's configuration: its own names
+    /// itself, as one that votes, and these of the others.
+    ///
+    /// # Panics
+    /// When there are more than 255.
+    pub fn add(&mut self, subject: Subject, seeds: &[u8]) -> u8 {
+        let id = self.servers.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.ports.insert(id, (free_port(), free_port()));
+        let mut lines = self.settings.clone();
+        let known = seeds.iter().copied().chain([id]);
+        lines.extend(known.map(|id| {
+            let (quorum, election) = self.ports[&id];
+            format!("server.{id}=127.0.0.1:{quorum}:{election}:participant")
+        }));
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let server = Server::prepare(subject, &lines);
+        make_data_folder(&server, id);
+        self.servers.insert(id, server);
+        self.votes.insert(id, true);
+        id
+    }
+
+    /// A server's line as `reconfig` takes it.
+    pub fn line(&self, id: u8, role: &str) -> String {
+        let (quorum, election) = self.ports[&id];
+        let client = self.servers[&id].addr();
+        format!("server.{id}=127.0.0.1:{quorum}:{election}:{role};{client}")
     }
 
     /// The numbers of all servers, running or not.

@@ -92,10 +92,10 @@ fn gauges(out: &mut String, view: &dyn AdminView) -> fmt::Result {
 
 /// What a server of an ensemble adds, depending on what it is.
 fn ensemble(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
-    if let Some(ensemble) = &view.settings().ensemble
-        && mode != Mode::ReadOnly
+    if mode != Mode::ReadOnly
+        && let Some(configuration) = view.configuration()
     {
-        metric(out, "quorum_size", ensemble.configuration.voters().count())?;
+        metric(out, "quorum_size", configuration.voters().count())?;
     }
     match mode {
         Mode::Standalone | Mode::Follower { observers: None, .. } | Mode::ReadOnly => Ok(()),

@@ -9,7 +9,7 @@ use quorate_protocol::{FourLetterWord as Word, OpCode, SessionId, Xid, Zxid};
 
 use super::*;
 use crate::config::{self, Settings};
-use crate::zab::ServerId;
+use crate::zab::{Configuration, ServerId};
 
 /// A server with two clients, a few nodes and watches.
 struct FakeServer {
@@ -111,6 +111,9 @@ impl AdminView for FakeServer {
     }
     fn settings(&self) -> &Settings {
         &self.settings
+    }
+    fn configuration(&self) -> Option<Configuration> {
+        self.settings.ensemble.as_ref().map(|ensemble| ensemble.configuration.clone())
     }
     fn stats(&self) -> &ServerStats {
         &self.stats

@@ -11,7 +11,7 @@ use super::connection::ConnectionNumbers;
 use super::environment::Environment;
 use super::stats::ServerStats;
 use crate::config::Settings;
-use crate::zab::ServerId;
+use crate::zab::{Configuration, ServerId};
 
 /// A running server, as an operator may look at it. All times are in milliseconds.
 pub trait AdminView {
@@ -20,6 +20,9 @@ pub trait AdminView {
 
     /// Its settings.
     fn settings(&self) -> &Settings;
+
+    /// The servers of its ensemble, as they are now.
+    fn configuration(&self) -> Option<Configuration>;
 
     /// Its own numbers.
     fn stats(&self) -> &ServerStats;

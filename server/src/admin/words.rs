@@ -17,7 +17,7 @@ use super::environment::{self, full_version};
 use super::metrics;
 use super::view::{AdminView, Mode};
 use crate::config::EnsembleSettings;
-use crate::zab::{HostPort, Member};
+use crate::zab::{Configuration, HostPort, Member};
 
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 
@@ -280,11 +280,20 @@ fn conf(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {
         }
     };
     writeln!(out, "serverId={server_id}")?;
-    settings.ensemble.as_ref().map_or(Ok(()), |ensemble| conf_of_ensemble(out, mode, ensemble))
+    let (Some(ensemble), Some(configuration)) = (&settings.ensemble, view.configuration()) else {
+        return Ok(());
+    };
+    conf_of_ensemble(out, mode, ensemble, &configuration)
 }
 
-fn conf_of_ensemble(out: &mut String, mode: Mode, ensemble: &EnsembleSettings) -> fmt::Result {
-    let own = &ensemble.configuration.servers[&ensemble.me];
+fn conf_of_ensemble(
+    out: &mut String,
+    mode: Mode,
+    ensemble: &EnsembleSettings,
+    configuration: &Configuration,
+) -> fmt::Result {
+    let servers = [configuration, &ensemble.configuration].map(|all| all.servers.get(&ensemble.me));
+    let own = servers.into_iter().flatten().next().expect("the files have this server");
     let ports = |addresses: &[HostPort]| {
         let ports: BTreeSet<_> = addresses.iter().map(|address| address.port).collect();
         ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("|")
@@ -303,7 +312,7 @@ fn conf_of_ensemble(out: &mut String, mode: Mode, ensemble: &EnsembleSettings) -
         return Ok(());
     }
     // Compat: no end of line behind the members.
-    write!(out, "membership: \n{}", ensemble.configuration)
+    write!(out, "membership: \n{configuration}")
 }
 
 fn dump(out: &mut String, mode: Mode, view: &dyn AdminView) -> fmt::Result {

@@ -22,7 +22,7 @@ pub use acl::{check, put_redacted};
 pub use digest::Algorithm;
 
 /// The scheme of the identity that passes every check.
-const SUPER: &str = "super";
+pub(crate) const SUPER: &str = "super";
 
 /// A scheme this server knows identities of. `world` is none: nobody is authenticated by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

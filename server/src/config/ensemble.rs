@@ -1,6 +1,5 @@
 //! The ensemble, from `server.N` lines and the keys about it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,12 +16,15 @@ use crate::zab::{Member, ServerId};
 const READ_ONLY_AFTER: Duration = Duration::from_secs(2);
 
 /// The ensemble a server is part of.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, not a state")]
 #[derive(Debug, Clone)]
 pub struct EnsembleSettings {
     /// Its number. Invariant: one of the configuration's servers.
     pub me: ServerId,
     /// All servers, as far as the files say.
     pub configuration: Configuration,
+    /// Where that was read, and is written to when it changes.
+    pub file: Option<PathBuf>,
     /// The unit of the limits.
     pub tick: Duration,
     /// Ticks that may pass from a learner's connection until it is synchronized, and that a leader
@@ -43,6 +45,8 @@ pub struct EnsembleSettings {
     pub min_notification_interval: Duration,
     /// How long it waits at most.
     pub max_notification_interval: Duration,
+    /// Whether an ensemble must not shrink to one server that votes.
+    pub standalone_enabled: bool,
     /// Listen for other servers on all addresses, not only on the own one of the configuration.
     pub listen_on_all: bool,
     /// Probe silent connections of the election port.
@@ -208,25 +212,15 @@ fn line_of(r: &Reader<'_>, server: ServerId) -> String {
 
 /// No two sockets may have one address, and several addresses for one server have to be allowed.
 fn check_addresses(r: &mut Reader<'_>, configuration: &Configuration, multi_address: bool) {
-    let mut known: BTreeMap<(String, u16), ServerId> = BTreeMap::new();
     for (&id, server) in &configuration.servers {
-        let key = line_of(r, id);
         // Compat: ZooKeeper demands it, as older servers cannot be told of several addresses.
         if server.quorum.len() > 1 && !multi_address {
-            r.problem(&key, "several addresses need multiAddress.enabled=true");
-        }
-        let client = server.client.iter().filter(|client| !is_unspecified(&client.host));
-        for address in server.quorum.iter().chain(&server.election).chain(client) {
-            let taken = known.insert((address.host.to_lowercase(), address.port), id);
-            if let Some(other) = taken {
-                r.problem(&key, format!("server.{other} has the address {address} already"));
-            }
+            r.problem(&line_of(r, id), "several addresses need multiAddress.enabled=true");
         }
     }
-}
-
-fn is_unspecified(host: &str) -> bool {
-    host.parse().is_ok_and(|address: std::net::IpAddr| address.is_unspecified())
+    for (id, other, address) in configuration.shared_addresses() {
+        r.problem(&line_of(r, id), format!("server.{other} has the address {address} already"));
+    }
 }
 
 /// The settings of an ensemble, `None` for a server alone. `server_id` is what `myid` says.
@@ -250,6 +244,7 @@ pub(super) fn settings(
     let listen_on_all = r.get("quorumListenOnAllIPs", boolean);
     let tcp_keep_alive = r.get("tcpKeepAlive", boolean);
     let multi_address = r.get("multiAddress.enabled", boolean);
+    let standalone_enabled = r.get("standaloneEnabled", boolean);
     let peer_type = r.get("peerType", member);
     let observer_master_port: u16 = r.get("observerMasterPort", number(0..=u16::MAX));
     let read_only = r.get("readonlymode.enabled", boolean);
@@ -280,13 +275,11 @@ pub(super) fn settings(
             "it is below fastleader.minNotificationInterval",
         );
     }
-    if r.get("reconfigEnabled", boolean) {
-        r.problem("reconfigEnabled", "changing the members of a running ensemble is not built yet");
-    }
     let (init_limit, sync_limit) = (init_limit?, sync_limit?);
     Some(EnsembleSettings {
         me,
         configuration,
+        file: None,
         tick,
         init_limit,
         sync_limit,
@@ -296,6 +289,7 @@ pub(super) fn settings(
         finalize_wait,
         min_notification_interval,
         max_notification_interval,
+        standalone_enabled,
         listen_on_all,
         tcp_keep_alive,
         multi_address,

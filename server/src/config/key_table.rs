@@ -296,7 +296,7 @@ pub const GROUPS: &[Group] = &[
             honoured(
                 "reconfigEnabled",
                 "false",
-                "Answer `reconfig` requests; one server alone has no ensemble to change and refuses them either way. To change the members of a running ensemble is not built yet: there it ends the start.",
+                "Let clients change the servers of a running ensemble (`reconfig`), and write the files that say who they are. The same on all servers. One server alone has no ensemble to change, unless `standaloneEnabled` is `false`.",
             ),
             not_built(
                 "emulate353TTLNodes",
@@ -480,7 +480,7 @@ pub const GROUPS: &[Group] = &[
             honoured(
                 "dynamicConfigFile",
                 "",
-                "A file that has the lines of the servers, groups and weights in place of this one. It is only read.",
+                "A file that has the lines of the servers, groups and weights in place of this one. With `reconfigEnabled` it is written when they change.",
             ),
             honoured(
                 "group.N",

@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 mod address;
+pub mod dynamic;
 mod ensemble;
 mod key_table;
 pub mod keys;
@@ -104,7 +105,10 @@ pub fn load(
         written.add_argument(name, value);
     }
     let mut reader = Reader::new(&written);
-    let settings = Settings::read(&mut reader);
+    let mut settings = Settings::read(&mut reader);
+    if let (Some(ensemble), Some(path)) = (&mut settings.ensemble, file) {
+        ensemble.file = std::path::absolute(path).ok();
+    }
     if reader.problems.is_empty() {
         return Ok((settings, reader.notes));
     }

@@ -358,10 +358,6 @@ fn what_is_wrong_with_an_ensemble_is_said() {
         ),
         ("standaloneEnabled=false", "zoo.cfg:6: standaloneEnabled=false: expected a server.N line"),
         (
-            "server.2=b:1:2\nserver.3=c:1:2\nreconfigEnabled=true",
-            "zoo.cfg:8: reconfigEnabled=true: changing the members",
-        ),
-        (
             "server.2=b:1:2\nserver.3=c:1:2\nfastleader.minNotificationInterval=70000",
             "fastleader.maxNotificationInterval: it is below",
         ),

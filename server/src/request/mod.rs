@@ -15,6 +15,7 @@ mod order;
 mod outstanding;
 mod prepare;
 pub mod read;
+mod reconfig;
 pub mod reply;
 mod sessions;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use class::{Class, classify};
 pub use ephemeral::makes_ephemeral;
 pub use order::{Order, Released};
 pub use prepare::{Prepared, Preparer, Settings};
+pub use reconfig::Ensemble;
 
 use crate::watch::ConnId;
 

@@ -22,15 +22,16 @@ use quorate_protocol::{
 };
 
 use super::{
-    Request,
+    Ensemble, Request,
     create::Create,
     outstanding::{Outstanding, Projected, ProjectedAcl, length_of, parent_of},
     sessions::Sessions,
 };
 use crate::{
     auth::{self, Schemes},
-    tree::{NodeKind, Tree},
+    tree::{CONFIG, NodeKind, Tree},
     txn::{CloseSessionTxn, MultiWriter, SetAclTxn, SetDataTxn, Txn, TxnDigest, TxnHeader},
+    zab::Configuration,
 };
 
 /// What an operator can switch that decides about writes.
@@ -43,7 +44,7 @@ pub struct Settings {
     pub extended_types: bool,
     /// Whether hard quotas are enforced (`enforceQuota`).
     pub enforce_quota: bool,
-    /// Whether `reconfig` gets as far as being impossible (`reconfigEnabled`).
+    /// Whether the servers of an ensemble may be changed (`reconfigEnabled`).
     pub reconfig: bool,
     /// Whether the server is a member of an ensemble. Then every request becomes a transaction,
     /// since that is how the server that forwarded it learns what became of it.
@@ -89,6 +90,8 @@ pub struct Preparer {
     pub(super) sessions: Sessions,
     /// A path whose soft quota was exceeded since somebody last asked.
     over_quota: RefCell<Option<String>>,
+    /// The configuration that the last transaction brings.
+    pub(super) reconfigured: Option<Configuration>,
 }
 
 /// What all operations of one request have in common.
@@ -121,6 +124,7 @@ impl Preparer {
             outstanding: Outstanding::new(tree, seed),
             sessions,
             over_quota: RefCell::default(),
+            reconfigured: None,
         }
     }
 
@@ -138,10 +142,22 @@ impl Preparer {
         request: &Request,
         out: &mut BytesMut,
     ) -> Prepared {
+        self.prepare_in(None, tree, now_ms, request, out)
+    }
+
+    /// As [`Self::prepare`], by the leader of this ensemble: only `reconfig` asks for it.
+    pub fn prepare_in(
+        &mut self,
+        ensemble: Option<&Ensemble<'_>>,
+        tree: &Tree,
+        now_ms: i64,
+        request: &Request,
+        out: &mut BytesMut,
+    ) -> Prepared {
         let start = out.len();
         let header = self.header(request, now_ms);
         let context = Context { tree, header, ids: &request.auth, is_local: request.is_local };
-        match self.dispatch(&context, &request.body, out) {
+        match self.dispatch(&context, ensemble, &request.body, out) {
             Ok(()) => {
                 let tree_digest = self.outstanding.tree_digest();
                 TxnDigest { version: TxnDigest::VERSION, tree_digest }.encode(out);
@@ -184,6 +200,11 @@ impl Preparer {
         }
     }
 
+    /// The configuration that a transaction prepared since the last call brings.
+    pub fn take_reconfigured(&mut self) -> Option<Configuration> {
+        self.reconfigured.take()
+    }
+
     /// Goes on in another epoch, behind what `tree` holds; nothing is outstanding.
     pub fn begin_epoch(&mut self, tree: &Tree, epoch: u32) {
         self.reset(tree);
@@ -212,6 +233,7 @@ impl Preparer {
     fn dispatch(
         &mut self,
         context: &Context<'_>,
+        ensemble: Option<&Ensemble<'_>>,
         body: &Bytes,
         out: &mut BytesMut,
     ) -> Result<(), Refusal> {
@@ -240,8 +262,8 @@ impl Preparer {
             }
             OpCode::Multi => self.multi(context, body, out)?,
             OpCode::Reconfig => {
-                decode::<ReconfigRequest<'_>>(body, ErrorCode::MarshallingError)?;
-                return Err(self.reconfig(context).into());
+                let request = decode::<ReconfigRequest<'_>>(body, ErrorCode::MarshallingError)?;
+                self.reconfig(context, &request, ensemble, sink)?;
             }
             OpCode::DeleteContainer => {
                 let request = decode::<PathRequest<'_>>(body, ErrorCode::MarshallingError)?;
@@ -405,17 +427,6 @@ impl Preparer {
         Ok(())
     }
 
-    /// Why this server does not change its membership: it has none.
-    fn reconfig(&self, context: &Context<'_>) -> ErrorCode {
-        if !self.settings.reconfig {
-            return ErrorCode::ReconfigDisabled;
-        }
-        match self.sessions.check(context.header.client_id, context.is_local) {
-            Ok(()) => ErrorCode::Unimplemented,
-            Err(code) => code,
-        }
-    }
-
     /// Ends the session with all its nodes. Never refused: it may be closing already, when its
     /// client and its timeout come together.
     fn close_session(&mut self, context: &Context<'_>, out: &mut BytesMut) {
@@ -490,7 +501,7 @@ pub(super) fn validate(path: &str) -> Result<(), ErrorCode> {
 /// The parent of a node that clients may delete, if the path is such. Nothing more is checked: a
 /// path that no node can have is not found.
 fn deletable(path: &str) -> Result<&str, ErrorCode> {
-    let system = matches!(path, "/" | "/zookeeper" | "/zookeeper/quota" | "/zookeeper/config");
+    let system = matches!(path, "/" | "/zookeeper" | "/zookeeper/quota" | CONFIG);
     match parent_of(path) {
         Some(parent) if !system && !path.contains('\0') => Ok(parent),
         _ => Err(ErrorCode::BadArguments),

@@ -10,14 +10,14 @@ use anyhow::Context;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    checkpointer::Mailbox, core::Event, io_threads::IoThreads, node::Node, pipeline::Input,
-    shared::Shared, shell::Shell, stream::Stream, thread, ticker::Wake,
+    checkpointer::Mailbox, core::Event, files::Files, io_threads::IoThreads, node::Node,
+    pipeline::Input, shared::Shared, shell::Shell, stream::Stream, thread, ticker::Wake,
 };
 use crate::{
     config::EnsembleSettings,
     net::peers::{self, Peers, Ports},
     tree::Tree,
-    zab::{self, HostPort, LinkId, Member, ServerId, election::Notification},
+    zab::{Configs, HostPort, LinkId, Member, Server, ServerId, election::Notification},
 };
 
 /// The shell of a running server.
@@ -26,6 +26,8 @@ pub(super) struct Members {
     peers: Arc<OnceLock<Peers>>,
     wake: Wake,
     mailbox: Arc<Mailbox>,
+    files: Option<Arc<Files>>,
+    masters: Masters,
 }
 
 impl Members {
@@ -34,16 +36,9 @@ impl Members {
     /// # Errors
     /// When one of the addresses cannot be bound; the error names it.
     pub(super) fn bind(ensemble: &EnsembleSettings) -> anyhow::Result<Ports> {
-        let own = ensemble.configuration.servers.get(&ensemble.me);
-        let own = own.context("this server is not in the configuration")?;
-        let mut own = own.clone();
-        if let Some(port) = ensemble.observer_master_port
-            && own.member == Member::Participant
-        {
-            // One more way to the quorum port: the core knows what to do with whoever comes.
-            own.quorum.extend(at_port(&own.quorum, port));
-        }
-        Ports::bind(&own, ensemble.listen_on_all)
+        let servers = Masters::of(ensemble).reached(ensemble.configuration.servers.clone());
+        let own = servers.get(&ensemble.me).context("this server is not in the configuration")?;
+        Ports::bind(own, ensemble.listen_on_all)
     }
 
     /// Connects the node with the other servers.
@@ -62,10 +57,14 @@ impl Members {
             peers: peers.clone(),
             wake,
             mailbox: node.mailbox.clone(),
+            files: Files::new(ensemble),
+            masters: Masters::of(ensemble),
         }));
+        let servers = Masters::of(ensemble).reached(ensemble.configuration.servers.clone());
         let settings = peers::Settings {
             server: ensemble.me,
-            servers: teachers(ensemble),
+            servers,
+            listen_on_all: ensemble.listen_on_all,
             connect_timeout: ensemble.election_connect_timeout,
             handshake_timeout: ensemble.election_handshake_timeout,
             first_packet_timeout: ensemble.ticks(ensemble.init_limit),
@@ -99,17 +98,34 @@ fn is_observer(ensemble: &EnsembleSettings) -> bool {
     own.is_some_and(|own| own.member == Member::Observer)
 }
 
-/// All servers; for an observer with observer masters, those that vote with that port.
-fn teachers(ensemble: &EnsembleSettings) -> BTreeMap<ServerId, zab::Server> {
-    let mut servers = ensemble.configuration.servers.clone();
-    if let Some(port) = ensemble.observer_master_port
-        && is_observer(ensemble)
-    {
-        for server in servers.values_mut().filter(|one| one.member == Member::Participant) {
-            server.quorum = at_port(&server.quorum, port);
-        }
+/// Where observer masters make servers reached elsewhere.
+struct Masters {
+    me: ServerId,
+    /// `observerMasterPort`.
+    port: Option<u16>,
+}
+
+impl Masters {
+    fn of(ensemble: &EnsembleSettings) -> Self {
+        Self { me: ensemble.me, port: ensemble.observer_master_port }
     }
-    servers
+
+    /// All servers as this one goes by them. An observer goes to those that vote by the port of
+    /// observer masters; for one that votes it is one more way to its quorum port: the core knows
+    /// what to do with whoever comes.
+    fn reached(&self, mut servers: BTreeMap<ServerId, Server>) -> BTreeMap<ServerId, Server> {
+        let (Some(port), Some(own)) = (self.port, servers.get_mut(&self.me)) else {
+            return servers;
+        };
+        if own.member == Member::Participant {
+            own.quorum.extend(at_port(&own.quorum, port));
+        } else {
+            for server in servers.values_mut().filter(|one| one.member == Member::Participant) {
+                server.quorum = at_port(&server.quorum, port);
+            }
+        }
+        servers
+    }
 }
 
 /// The same hosts, at another port.
@@ -124,6 +140,15 @@ const PACKET_EXTRA: usize = 1 << 20;
 impl Shell for Members {
     fn notify(&self, to: ServerId, notification: &Notification) {
         self.peers().notify(to, notification);
+    }
+
+    fn configure(&self, configs: &Configs) {
+        let servers = configs.servers();
+        let servers = servers.filter_map(|id| Some((id, configs.server(id)?.clone()))).collect();
+        self.peers().configure(self.masters.reached(servers));
+        if let Some(files) = &self.files {
+            files.write(configs);
+        }
     }
 
     fn connect(&self, leader: ServerId) {

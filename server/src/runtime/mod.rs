@@ -9,6 +9,7 @@ mod checkpointer;
 mod clock;
 mod core;
 mod data;
+mod files;
 mod io_threads;
 mod log_writer;
 mod members;

@@ -25,9 +25,13 @@ use crate::{
     net::{Load, Registry, TokenBucket},
     request::{self, Preparer},
     session::{SessionIds, Tracker},
-    storage::fs::{Fs, Lock},
+    storage::{
+        fs::{Fs, Lock},
+        recovery::Recovered,
+    },
+    tree::CONFIG,
     watch::WatchTable,
-    zab::{self, History, Zab},
+    zab::{self, Configs, History, Zab},
 };
 
 /// What a node is put into.
@@ -99,19 +103,22 @@ impl Node {
         };
         let preparer = Preparer::new(preparing, &recovered.tree, seed);
         let session_ids = SessionIds::new(settings.server_id, clock.wall_ms());
-        let membership = settings.ensemble.as_ref().map(|ensemble| {
+        let member = |ensemble: &EnsembleSettings| {
             let promises = recovered.log.promises();
             let history = History::new(
                 promises.accepted_epoch,
                 promises.current_epoch,
                 recovered.log.epochs().clone(),
                 applied,
+                configs(ensemble, &recovered, settings.tree.reconfig)?,
             )
             .with_loss(promises.incomplete);
-            let settings = zab_settings(ensemble);
-            let zab = Zab::new(settings, history);
-            Membership { zab }
-        });
+            let zab = Zab::new(zab_settings(ensemble), history);
+            anyhow::Ok(Membership { zab })
+        };
+        let membership = settings.ensemble.as_ref().map(member).transpose()?;
+        let configs = membership.as_ref().map(|membership| membership.zab.configs());
+        let configuration = configs.map(|configs| configs.in_force().clone());
         let duty = if membership.is_some() { Duty::Looking } else { Duty::Alone };
         let tick_ms = millis(settings.sessions.tick);
         let beginning = Beginning { preparer, sessions, tick_ms, session_ids, applied, durable };
@@ -138,6 +145,7 @@ impl Node {
             backlog: Backlog::new(recovered.report.checkpoint_zxid, recovered.report.replayed),
             tree_seed: seed,
             duty: watch::Sender::new(duty),
+            configuration: RwLock::new(configuration),
             streamable: applied.0.into(),
             shell: std::sync::OnceLock::new(),
             clock,
@@ -163,13 +171,37 @@ impl Node {
 fn zab_settings(ensemble: &EnsembleSettings) -> zab::Settings {
     zab::Settings {
         server: ensemble.me,
-        configuration: ensemble.configuration.clone(),
         tick_ms: millis(ensemble.tick),
         init_limit: ensemble.init_limit.into(),
         sync_limit: ensemble.sync_limit.into(),
         roll_over: zab::Settings::ROLL_OVER,
         observer_masters: ensemble.observer_master_port.is_some(),
     }
+}
+
+/// The newest configuration that the files, the tree and the log know, and one that is in the log
+/// and perhaps not committed.
+fn configs(
+    ensemble: &EnsembleSettings,
+    recovered: &Recovered,
+    can_change: bool,
+) -> anyhow::Result<Configs> {
+    let mut configs = Configs::new(ensemble.configuration.clone(), can_change);
+    if !can_change {
+        return Ok(configs);
+    }
+    let noted = &recovered.log.promises().configuration;
+    if !noted.is_empty() && !configs.recover(noted) {
+        anyhow::bail!("the log notes a configuration of the ensemble that cannot be read");
+    }
+    if let Some(node) = recovered.tree.get(CONFIG) {
+        configs.recover_applied(node.data().unwrap_or_default());
+    }
+    let mut reader = recovered.log.source().open(recovered.tree.last_zxid())?;
+    while let Some((_, txn)) = reader.next(recovered.log.last_zxid())? {
+        configs.recover_logged(txn);
+    }
+    Ok(configs)
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -31,6 +31,7 @@ use crate::{
     storage::{checkpoint::CheckpointSource, log::LogSource},
     tree::{ReapLimits, Tree},
     watch::WatchTable,
+    zab::Configuration,
 };
 
 /// Containers and TTL nodes looked at in one go while the tree is locked.
@@ -77,6 +78,8 @@ pub struct Shared {
     pub tree_seed: u64,
     /// What it does.
     pub duty: watch::Sender<Duty>,
+    /// The servers of the ensemble, for operators.
+    pub configuration: RwLock<Option<Configuration>>,
     /// Up to where the log may be streamed to learners.
     pub streamable: AtomicI64,
     /// What the core has done by others; set right after the start, in an ensemble.

@@ -2,7 +2,7 @@
 
 use crate::{
     tree::Tree,
-    zab::{LinkId, ServerId, election::Notification},
+    zab::{Configs, LinkId, ServerId, election::Notification},
 };
 
 use super::stream::Stream;
@@ -12,6 +12,9 @@ use super::stream::Stream;
 pub trait Shell: Send + Sync {
     /// Sends a notification by the election port.
     fn notify(&self, to: ServerId, notification: &Notification);
+
+    /// Reaches the servers of these configurations, and is reached where they say.
+    fn configure(&self, configs: &Configs);
 
     /// Connects to a leader's quorum port; an earlier try is given up.
     fn connect(&self, leader: ServerId);

@@ -21,7 +21,7 @@ use crate::{
     storage::fs::MemoryFs,
     tree::Tree,
     watch::ConnId,
-    zab::{LinkId, ServerId, configuration::Configuration, election::Notification},
+    zab::{Configs, LinkId, ServerId, configuration::Configuration, election::Notification},
 };
 
 /// Does everything at once, and sees nobody.
@@ -38,6 +38,8 @@ impl Process for Alone {
 }
 
 impl Shell for Alone {
+    fn configure(&self, _: &Configs) {}
+
     fn notify(&self, _: ServerId, _: &Notification) {}
     fn connect(&self, _: ServerId) {}
     fn close(&self, _: LinkId) {}
@@ -71,6 +73,7 @@ impl Member {
         settings.ensemble = Some(EnsembleSettings {
             me: ServerId(1),
             configuration: Configuration::parse(line).unwrap(),
+            file: None,
             tick,
             init_limit: 10,
             sync_limit: 5,
@@ -80,6 +83,7 @@ impl Member {
             finalize_wait: tick,
             min_notification_interval: tick,
             max_notification_interval: tick,
+            standalone_enabled: true,
             listen_on_all: false,
             tcp_keep_alive: false,
             multi_address: false,

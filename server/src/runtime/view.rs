@@ -18,6 +18,7 @@ use crate::{
     config::Settings,
     session::Tracker,
     watch::ConnId,
+    zab::Configuration,
 };
 
 impl AdminView for Shared {
@@ -30,6 +31,10 @@ impl AdminView for Shared {
 
     fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    fn configuration(&self) -> Option<Configuration> {
+        self.configuration.read().clone()
     }
 
     fn stats(&self) -> &ServerStats {

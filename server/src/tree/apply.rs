@@ -3,10 +3,10 @@
 //! Follows `DataTree.processTxn` and the methods it calls, in what changes and in the order in
 //! which watchers learn of it.
 
-use quorate_protocol::{AclList, ErrorCode, OpCode, Stat, Zxid, path};
+use quorate_protocol::{AclList, ErrorCode, OpCode, SessionId, Stat, Zxid, path};
 
 use super::{
-    Node, NodeKind, SYSTEM_PATHS, Tree,
+    CONFIG, Node, NodeKind, SYSTEM_PATHS, Tree,
     digest::{ContentCrc, node_digest},
     length,
     packed::Facts,
@@ -327,6 +327,25 @@ impl Tree {
         let digest = extra.digest(&facts);
         self.set_digest(slot, digest);
         facts
+    }
+
+    /// Sets the data of `/zookeeper/config` to a configuration that is in force and in no transaction.
+    ///
+    /// Compat: it has no version of its own, and its mzxid is the configuration's version. No digest
+    /// counts the node. ZooKeeper notes its own time; here all servers show the same.
+    pub fn set_configuration(&mut self, text: &[u8], version: i64, sink: &mut Sink<'_>) {
+        let header = TxnHeader {
+            client_id: SessionId::NONE,
+            cxid: 0,
+            zxid: Zxid(version),
+            time_ms: 0,
+            kind: OpCode::Reconfig,
+        };
+        let set = SetDataTxn { path: CONFIG.into(), data: Some(text), version: -1 };
+        // Compat: in a tree of before ZooKeeper 3.5 it may not be there.
+        if self.find(CONFIG).is_some() {
+            _ = self.set_data(&header, &set, sink);
+        }
     }
 
     fn set_data(

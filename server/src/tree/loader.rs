@@ -16,7 +16,7 @@ use quorate_protocol::{
 };
 
 use super::{
-    AclId, NodeKind, ROOT, SYSTEM_PATHS, Tree,
+    AclId, CONFIG, NodeKind, ROOT, SYSTEM_PATHS, Tree,
     acl_table::StoredAcl,
     digest::{ContentCrc, node_digest},
     length,
@@ -24,9 +24,6 @@ use super::{
     path_units,
     store::Extra,
 };
-
-/// The system node that ZooKeeper's servers before 3.5 do not have.
-const CONFIG: &str = "/zookeeper/config";
 
 /// A node as ZooKeeper's servers write it to a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

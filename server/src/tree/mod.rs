@@ -60,7 +60,10 @@ const ROOT: u32 = 0;
 /// The slot of `/zookeeper/quota`.
 const QUOTA: u32 = 2;
 /// The nodes that are always there, in the order of their slots.
-const SYSTEM_PATHS: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];
+/// The node that tells clients of the servers there are.
+pub const CONFIG: &str = "/zookeeper/config";
+
+const SYSTEM_PATHS: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", CONFIG];
 
 /// The znodes and everything else that transactions change.
 #[derive(Debug, Clone)]
@@ -87,7 +90,7 @@ impl Tree {
         let mut tree = Self::without_nodes(seed);
         let read_only = [Acl::world(Perms::READ)].to_bytes();
         for path in SYSTEM_PATHS {
-            tree.plant(path, if path == "/zookeeper/config" { &read_only } else { AclList::OPEN });
+            tree.plant(path, if path == CONFIG { &read_only } else { AclList::OPEN });
         }
         tree
     }
@@ -125,7 +128,7 @@ impl Tree {
         }
         // Every system node has or may get children.
         let extra = self.store.need_extra(slot, path);
-        if path == "/zookeeper/config" {
+        if path == CONFIG {
             // `Compat:` `DataTree.addConfigNode` sets the ACL with version -1.
             extra.aversion = -1;
         }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::types::{Member, ServerId};
@@ -90,6 +91,21 @@ impl Configuration {
             return Err(invalid(other, expected.to_owned()));
         }
         Self::from_properties(&properties)
+    }
+
+    /// The addresses that two servers have in common, each with both of them, the one with the
+    /// higher number first. No two sockets may have one.
+    pub fn shared_addresses(&self) -> Vec<(ServerId, ServerId, HostPort)> {
+        let mut known: BTreeMap<(String, u16), ServerId> = BTreeMap::new();
+        let mut shared = Vec::new();
+        for (&id, server) in &self.servers {
+            let client = server.client.iter().filter(|client| !client.is_unspecified());
+            for address in server.quorum.iter().chain(&server.election).chain(client) {
+                let taken = known.insert((address.host.to_lowercase(), address.port), id);
+                shared.extend(taken.map(|other| (id, other, address.clone())));
+            }
+        }
+        shared
     }
 
     /// Makes a configuration of those properties that concern it, in whatever order they are.
@@ -189,6 +205,13 @@ impl Display for Server {
             write!(f, "{absent};{client}")?;
         }
         Ok(())
+    }
+}
+
+impl HostPort {
+    /// Whether the host stands for all addresses of a machine.
+    pub fn is_unspecified(&self) -> bool {
+        self.host.parse().is_ok_and(|address: IpAddr| address.is_unspecified())
     }
 }
 

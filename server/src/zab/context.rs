@@ -3,6 +3,7 @@
 use quorate_protocol::Zxid;
 
 use super::{
+    configs::Configs,
     effect::{Effect, Role, Vouch},
     history::History,
     message::Message,
@@ -31,6 +32,11 @@ impl<'a> Context<'_, 'a> {
     /// Vouches for everything in the log.
     pub(super) fn vouch_all(&mut self, link: LinkId, message: Vouch) {
         self.vouch(self.history.appended(), link, message);
+    }
+
+    /// The configurations this server goes by.
+    pub(super) fn configs(&self) -> &Configs {
+        self.history.configs()
     }
 
     pub(super) fn close(&mut self, link: LinkId) {
@@ -63,8 +69,11 @@ pub(super) enum Next {
     Stay,
     /// There is no leader, for this reason: elect one.
     Leave(&'static str),
-    /// Follow this server, or lead if it is this one, without an election.
+    /// Follow this server, or lead if it is this one, without an election. Nothing that was asked
+    /// of the leader before is lost.
     Follow(ServerId),
+    /// The same, but nobody knows what has become of what was asked.
+    Turn(ServerId),
     /// Lead on in a later epoch than this one, without an election.
     Renew(u32),
     /// Invariants do not hold any more.

@@ -114,6 +114,25 @@ pub enum Effect<'a> {
         /// The link.
         link: LinkId,
     },
+    /// Leader: send `NEWLEADER`, with the configuration that the learner is to go by.
+    SendNewLeader {
+        /// The link.
+        link: LinkId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// Leader: send that the configuration of this transaction is committed and in force, to an
+    /// observer with the transaction.
+    SendActivation {
+        /// The link.
+        link: LinkId,
+        /// The transaction.
+        zxid: Zxid,
+        /// Who leads from now on.
+        leader: ServerId,
+        /// Whether the learner observes.
+        observes: bool,
+    },
     /// Leader: send that everything behind `after` up to `upto` is committed, in one packet where
     /// `cumulative`, else in one for each.
     SendCommits {
@@ -155,17 +174,23 @@ pub enum Effect<'a> {
         /// This ticket and all before it.
         ticket: u64,
     },
+    /// The configurations have changed, see [`Zab::configs`](super::Zab::configs): other servers
+    /// are to be reached, or elsewhere.
+    Configured,
     /// Invariants do not hold any more: the process must end, with this message.
     Halt(&'static str),
 }
 
 /// What goes to the log besides the transactions that the leader's own server prepares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record<'a> {
     /// The promise to follow only this epoch or later ones.
     AcceptedEpoch(u32),
     /// The initial history of this epoch is here: everything before this record.
     CurrentEpoch(u32),
+    /// What is known of configurations and is in no transaction, as [`Configs`](super::Configs)
+    /// reads it.
+    Configuration(Vec<u8>),
     /// A transaction.
     Transaction {
         /// Its zxid.

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use quorate_protocol::Zxid;
 
 use super::{
+    configs::Configs,
+    configuration::Configuration,
     effect::{Effect, Record},
     types::Position,
 };
@@ -35,6 +37,9 @@ pub struct History {
     incomplete: bool,
     /// The current epochs that are not durable yet.
     entering: VecDeque<(Position, u32)>,
+    configs: Configs,
+    /// Where the log says that the last configuration seen is in force, though it is not yet.
+    activating: Option<Position>,
 }
 
 /// Consecutive transactions at consecutive positions.
@@ -59,9 +64,15 @@ impl Run {
 }
 
 impl History {
-    /// What recovery found: the newest promises, the transactions, and how much of them was known
-    /// to be committed.
-    pub fn new(accepted_epoch: u32, current_epoch: u32, epochs: Epochs, committed: Zxid) -> Self {
+    /// What recovery found: the newest promises, the transactions, how much of them was known to be
+    /// committed, and the configurations.
+    pub fn new(
+        accepted_epoch: u32,
+        current_epoch: u32,
+        epochs: Epochs,
+        committed: Zxid,
+        configs: Configs,
+    ) -> Self {
         let last = epochs.last();
         Self {
             // A log that was imported may lack the promise that its epoch implies.
@@ -76,6 +87,8 @@ impl History {
             syncing: VecDeque::new(),
             incomplete: false,
             entering: VecDeque::new(),
+            configs,
+            activating: None,
         }
     }
 
@@ -83,6 +96,11 @@ impl History {
     #[must_use]
     pub fn with_loss(self, incomplete: bool) -> Self {
         Self { incomplete, ..self }
+    }
+
+    /// The configurations this server goes by.
+    pub fn configs(&self) -> &Configs {
+        &self.configs
     }
 
     /// The newest epoch whose leader this server has promised to follow.
@@ -177,9 +195,16 @@ impl History {
         self.entering.push_back((self.appended, self.current_epoch));
     }
 
-    /// Appends a transaction, which [`History::is_next`].
-    pub(super) fn log<'a>(&mut self, zxid: Zxid, txn: &'a [u8], effects: &mut Vec<Effect<'a>>) {
+    /// Appends a transaction, which [`History::is_next`], and the configuration it brings, if it does.
+    pub(super) fn log<'a>(
+        &mut self,
+        zxid: Zxid,
+        txn: &'a [u8],
+        reconfig: Option<Configuration>,
+        effects: &mut Vec<Effect<'a>>,
+    ) {
         self.appended_run(zxid, 1);
+        self.log_configuration(reconfig);
         effects.push(Effect::Append {
             position: self.appended,
             record: Record::Transaction { zxid, txn },
@@ -187,8 +212,69 @@ impl History {
     }
 
     /// Notes `count` transactions that the leader's server has appended by itself.
-    pub(super) fn proposed(&mut self, last: Zxid, count: u64) {
+    pub(super) fn proposed(&mut self, last: Zxid, count: u64, reconfig: Option<Configuration>) {
         self.appended_run(last, count);
+        self.log_configuration(reconfig);
+    }
+
+    fn log_configuration(&mut self, reconfig: Option<Configuration>) {
+        if let Some(config) = reconfig {
+            self.configs.logged(config);
+            self.activating = None;
+        }
+    }
+
+    /// A leader says that this configuration is the last one seen. If that is news, it is appended.
+    pub(super) fn told(&mut self, config: &Configuration, effects: &mut Vec<Effect<'_>>) {
+        if self.configs.told(config) {
+            self.activating = None;
+            self.append_configuration(false, effects);
+        }
+    }
+
+    /// This configuration is in force. If that is news, it is appended.
+    pub(super) fn adopt(&mut self, config: &Configuration, effects: &mut Vec<Effect<'_>>) -> bool {
+        let is_news = self.configs.adopt(config);
+        if is_news {
+            self.activating = None;
+            self.append_configuration(false, effects);
+        }
+        is_news
+    }
+
+    /// Whether the log says durably that the last configuration seen is in force (B12). It is
+    /// committed; that it is in force is appended the first time.
+    pub(super) fn may_activate(&mut self, effects: &mut Vec<Effect<'_>>) -> bool {
+        if self.configs.last_seen().is_none() {
+            return true;
+        }
+        if let Some(position) = self.activating {
+            return position <= self.durable;
+        }
+        self.append_configuration(true, effects);
+        self.activating = Some(self.appended);
+        false
+    }
+
+    /// The last configuration seen is committed and in force.
+    pub(super) fn activate(&mut self, effects: &mut Vec<Effect<'_>>) {
+        if self.configs.last_seen().is_some() && self.activating.take().is_none() {
+            self.append_configuration(true, effects);
+        }
+        self.configs.activate();
+    }
+
+    /// A leader that is established goes by this configuration, and by nothing later that is in no
+    /// transaction.
+    pub(super) fn established(&mut self, config: &Configuration, effects: &mut Vec<Effect<'_>>) {
+        if self.configs.adopt(config) | self.configs.forget_told() {
+            self.activating = None;
+            self.append_configuration(false, effects);
+        }
+    }
+
+    fn append_configuration(&mut self, activated: bool, effects: &mut Vec<Effect<'_>>) {
+        self.append(Record::Configuration(self.configs.to_bytes(activated)), effects);
     }
 
     fn append<'a>(&mut self, record: Record<'a>, effects: &mut Vec<Effect<'a>>) {
@@ -245,16 +331,30 @@ impl History {
         }
         self.epochs.truncate(to);
         self.durable_last = to;
+        self.configs.truncate(to);
+        self.activating = None;
         effects.push(Effect::Truncate { to });
     }
 
-    /// Log and tree begin anew behind `zxid`.
-    pub(super) fn begin_anew(&mut self, zxid: Zxid) {
+    /// Log and tree begin anew behind `zxid`, where this configuration was in force.
+    pub(super) fn begin_anew(
+        &mut self,
+        zxid: Zxid,
+        configuration: Option<&Configuration>,
+        effects: &mut Vec<Effect<'_>>,
+    ) {
         self.incomplete |= zxid < self.last();
         self.epochs = Epochs::new(zxid);
         self.committed = zxid;
         self.durable_last = zxid;
         self.syncing.clear();
+        self.activating = None;
+        let had_pending = self.configs.pending().is_some();
+        self.configs.begin_anew(zxid);
+        let is_news = configuration.is_some_and(|config| self.configs.adopt(config));
+        if is_news || had_pending {
+            self.append_configuration(false, effects);
+        }
     }
 
     /// Everything up to `upto`, which is in the log, is committed.
@@ -263,6 +363,9 @@ impl History {
         if upto > self.committed {
             self.committed = upto;
             effects.push(Effect::Commit { upto });
+            if self.configs.pending().is_some_and(|pending| pending <= upto) {
+                self.activate(effects);
+            }
         }
     }
 }
@@ -275,15 +378,20 @@ mod tests {
         Zxid::new(epoch, counter)
     }
 
+    fn history(epoch: u32) -> History {
+        let configs = Configs::new(Configuration::parse("server.1=h:1:2").unwrap(), true);
+        History::new(epoch, epoch, Epochs::default(), Zxid::ZERO, configs)
+    }
+
     #[test]
     fn durability_follows_positions_across_promises() {
-        let mut history = History::new(1, 1, Epochs::default(), Zxid::ZERO);
+        let mut history = history(1);
         let mut effects = Vec::new();
-        history.log(z(1, 1), b"a", &mut effects);
-        history.log(z(1, 2), b"b", &mut effects);
+        history.log(z(1, 1), b"a", None, &mut effects);
+        history.log(z(1, 2), b"b", None, &mut effects);
         history.accept_epoch(2, &mut effects);
         history.enter_epoch(2, &mut effects);
-        history.proposed(z(2, 3), 3);
+        history.proposed(z(2, 3), 3, None);
         assert_eq!(history.appended(), Position(7));
         for (position, last) in
             [(1, z(1, 1)), (2, z(1, 2)), (4, z(1, 2)), (5, z(2, 1)), (6, z(2, 2)), (7, z(2, 3))]
@@ -296,8 +404,8 @@ mod tests {
 
     #[test]
     fn a_late_report_does_not_take_durability_back() {
-        let mut history = History::new(1, 1, Epochs::default(), Zxid::ZERO);
-        history.proposed(z(1, 4), 4);
+        let mut history = history(1);
+        history.proposed(z(1, 4), 4, None);
         history.synced(Position(3));
         history.synced(Position(1));
         assert_eq!((history.durable(), history.durable_last()), (Position(3), z(1, 3)));
@@ -305,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_loss_ends_with_an_epoch_even_if_it_was_entered_before() {
-        let mut history = History::new(2, 2, Epochs::default(), Zxid::ZERO).with_loss(true);
+        let mut history = history(2).with_loss(true);
         assert!(history.is_fresh() && history.is_incomplete());
         let mut effects = Vec::new();
         history.enter_epoch(2, &mut effects);
@@ -317,14 +425,14 @@ mod tests {
 
     #[test]
     fn a_cut_takes_transactions_and_no_position() {
-        let mut history = History::new(1, 1, Epochs::default(), Zxid::ZERO);
+        let mut history = history(1);
         let mut effects = Vec::new();
-        history.proposed(z(1, 4), 4);
+        history.proposed(z(1, 4), 4, None);
         history.synced(Position(4));
         history.truncate(z(1, 2), &mut effects);
         assert_eq!(effects, [Effect::Truncate { to: z(1, 2) }]);
         assert_eq!((history.last(), history.durable_last()), (z(1, 2), z(1, 2)));
-        history.proposed(z(1, 3), 1);
+        history.proposed(z(1, 3), 1, None);
         assert_eq!((history.appended(), history.durable_last()), (Position(5), z(1, 2)));
         history.synced(Position(5));
         assert_eq!(history.durable_last(), z(1, 3));

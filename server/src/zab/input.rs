@@ -3,6 +3,7 @@
 use quorate_protocol::Zxid;
 
 use super::{
+    configuration::Configuration,
     election::Notification,
     message::Message,
     types::{LinkId, Position, ServerId},
@@ -90,6 +91,8 @@ pub enum Input<'a> {
     SnapshotInstalled {
         /// The last transaction in it.
         zxid: Zxid,
+        /// The configuration that was in force then, as the tree says.
+        configuration: Option<Configuration>,
     },
 
     /// The leader's server has prepared transactions and put them into its log. They follow the
@@ -99,6 +102,8 @@ pub enum Input<'a> {
         last: Zxid,
         /// How many.
         count: u64,
+        /// The configuration that one of them brings.
+        reconfig: Option<Configuration>,
     },
     /// The stream to a learner, begun by [`Effect::Synchronize`](super::Effect::Synchronize), has
     /// caught up.

@@ -22,6 +22,8 @@ use super::{
 pub(super) struct Master {
     /// The epoch that is followed, while there are links.
     epoch: u32,
+    /// Whom this server follows, once there was a link.
+    leader: Option<ServerId>,
     links: BTreeMap<LinkId, Observer>,
     next_ping_ms: i64,
     round: i64,
@@ -70,16 +72,17 @@ impl Master {
         })
     }
 
-    /// An observer has come to a follower of this epoch.
+    /// An observer has come to a follower of this leader and epoch.
     pub(super) fn admit(
         &mut self,
         id: LinkId,
         greeting: Greeting,
-        epoch: u32,
+        (leader, epoch): (ServerId, u32),
         ctx: &mut Context<'_, '_>,
     ) {
-        let configuration = &ctx.settings.configuration;
-        if greeting.config_version > configuration.version || greeting.accepted_epoch > epoch {
+        if greeting.config_version > ctx.configs().newest().version
+            || greeting.accepted_epoch > epoch
+        {
             ctx.close(id);
             return;
         }
@@ -88,6 +91,7 @@ impl Master {
             self.drop_link(old, ctx);
         }
         self.epoch = epoch;
+        self.leader = Some(leader);
         let observer = Observer {
             server: greeting.server,
             features: greeting.features.common(Features::ALL),
@@ -147,17 +151,31 @@ impl Master {
             observer.heard_ms = ctx.now_ms;
             observer.committed = upto;
             self.pass_on(ctx);
-            ctx.send(id, Message::NewLeader { epoch, config: b"" });
+            ctx.effects.push(Effect::SendNewLeader { link: id, epoch });
         }
     }
 
     /// Tells observers of what is committed since they were told last.
     pub(super) fn pass_on(&mut self, ctx: &mut Context<'_, '_>) {
+        let Some(leader) = self.leader else { return };
         let upto = ctx.history.committed();
+        // The transaction that brought the configuration in force, if one did.
+        let activated = Zxid(ctx.configs().in_force().version);
         for (&link, observer) in &mut self.links {
             if observer.stage >= Stage::Marked && observer.committed < upto {
-                let after = std::mem::replace(&mut observer.committed, upto);
-                ctx.effects.push(Effect::SendInforms { link, after, upto });
+                let mut after = std::mem::replace(&mut observer.committed, upto);
+                if after < activated && activated <= upto {
+                    let before = Zxid(activated.0 - 1);
+                    if after < before {
+                        ctx.effects.push(Effect::SendInforms { link, after, upto: before });
+                    }
+                    let (zxid, observes) = (activated, true);
+                    ctx.effects.push(Effect::SendActivation { link, zxid, leader, observes });
+                    after = activated;
+                }
+                if after < upto {
+                    ctx.effects.push(Effect::SendInforms { link, after, upto });
+                }
             }
         }
     }

@@ -81,6 +81,22 @@ pub enum Message<'a> {
         /// What is committed.
         zxid: Zxid,
     },
+    /// `COMMITANDACTIVATE`: `COMMIT` of a new configuration, which is in force from now on.
+    CommitAndActivate {
+        /// The transaction that brought it.
+        zxid: Zxid,
+        /// Who leads from now on.
+        leader: ServerId,
+    },
+    /// `INFORMANDACTIVATE`: the same, with the transaction, for an observer.
+    InformAndActivate {
+        /// Its zxid.
+        zxid: Zxid,
+        /// Who leads from now on.
+        leader: ServerId,
+        /// Header, record and digest.
+        txn: &'a [u8],
+    },
     /// `INFORM`: a committed transaction, for an observer.
     Inform {
         /// Its zxid.

@@ -6,6 +6,7 @@
 //! `docs/ensemble.md` has the rules; the facts of ZooKeeper's protocol that they follow are those
 //! of "Zab 1.0" and of its fast leader election.
 
+pub mod configs;
 pub mod configuration;
 mod context;
 mod effect;
@@ -23,6 +24,7 @@ mod settings;
 mod tests;
 mod types;
 
+pub use configs::Configs;
 pub use configuration::{Configuration, ConfigurationError, HostPort, Server};
 pub use effect::{Effect, Record, Role, SyncPlan, Vouch};
 pub use history::History;
@@ -103,7 +105,7 @@ impl Zab {
     /// A server that was just started, with what its log holds. It begins to look for a leader at
     /// its first step.
     pub fn new(settings: Settings, history: History) -> Self {
-        let election = Election::new(settings.server, settings.configuration.clone());
+        let election = Election::new(settings.server, history.configs().clone());
         Self {
             settings,
             history,
@@ -126,6 +128,9 @@ impl Zab {
         match self.state {
             State::Halted => return,
             State::New => {
+                if self.configs().can_change() {
+                    effects.push(Effect::Configured);
+                }
                 let next = self.look(now_ms, effects);
                 self.change(now_ms, next, effects);
             }
@@ -135,6 +140,15 @@ impl Zab {
         self.change(now_ms, next, effects);
         self.as_master(now_ms, effects, Master::pass_on);
         self.settle(effects);
+        self.configured(effects);
+    }
+
+    /// Lets the election, and whoever reaches other servers, know of changed configurations.
+    fn configured(&mut self, effects: &mut Vec<Effect<'_>>) {
+        if self.election.configs() != self.history.configs() {
+            self.election.configure(self.history.configs().clone());
+            effects.push(Effect::Configured);
+        }
     }
 
     /// What this server is: what the last [`Effect::Become`] said.
@@ -145,6 +159,11 @@ impl Zab {
     /// Its log.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The configurations it goes by.
+    pub fn configs(&self) -> &Configs {
+        self.history.configs()
     }
 
     /// Its settings.
@@ -194,6 +213,10 @@ impl Zab {
         match input {
             Input::Tick { log_waits_ms } => return self.tick(now_ms, log_waits_ms, effects),
             Input::Notification { from, notification } => {
+                let next = self.adopt(now_ms, &notification.config, effects);
+                if next != Next::Stay {
+                    return next;
+                }
                 let decision = self.election.notification(now_ms, from, &notification, effects);
                 return self.decided(now_ms, decision, effects);
             }
@@ -297,9 +320,11 @@ impl Zab {
             effects.push(Effect::Close { link });
             return Next::Stay;
         };
-        if let Some(epoch) = self.masters_epoch(&greeting) {
+        if let Some(followed) = self.followed_for(&greeting) {
             self.lobby.leave(link);
-            self.as_master(now_ms, effects, |master, ctx| master.admit(link, greeting, epoch, ctx));
+            self.as_master(now_ms, effects, |master, ctx| {
+                master.admit(link, greeting, followed, ctx);
+            });
             return Next::Stay;
         }
         if !matches!(self.state, State::Leading(_)) {
@@ -314,14 +339,30 @@ impl Zab {
         })
     }
 
-    /// The epoch that whoever has greeted may observe by this server, if it is an observer and this
-    /// is a follower that serves such ones.
-    fn masters_epoch(&self, greeting: &context::Greeting) -> Option<u32> {
+    /// Goes by a configuration that another server says is in force, and looks for a leader once
+    /// more, if this server knows only of earlier ones. So a server learns what was decided while it
+    /// was down, and one that is new.
+    fn adopt(&mut self, now_ms: i64, text: &[u8], effects: &mut Vec<Effect<'_>>) -> Next {
+        let in_force = self.history.configs().in_force().version;
+        let is_newer = configs::version_of(text).is_some_and(|version| version > in_force);
+        if !is_newer || !matches!(self.state, State::Looking) {
+            return Next::Stay;
+        }
+        match configs::read(text) {
+            Some(config) if self.history.adopt(&config, effects) => self.look(now_ms, effects),
+            _ => Next::Stay,
+        }
+    }
+
+    /// The leader and the epoch that whoever has greeted may observe by this server, if it is an
+    /// observer and this is a follower that serves such ones.
+    fn followed_for(&self, greeting: &context::Greeting) -> Option<(ServerId, u32)> {
         let State::Learning(learner) = &self.state else { return None };
         let observes = greeting.member == Member::Observer
-            && !self.settings.configuration.is_voter(greeting.server);
+            && !self.history.configs().is_voter(greeting.server);
         let serves = self.settings.observer_masters && learner.member() == Member::Participant;
-        learner.synced().filter(|_| observes && serves)
+        let epoch = learner.synced().filter(|_| observes && serves)?;
+        Some((learner.leader(), epoch))
     }
 
     /// Whom to learn from when this is the leader: an observer learns from followers, if they serve
@@ -329,11 +370,12 @@ impl Zab {
     ///
     /// Compat: `QuorumPeer.nextObserverMaster`, which draws the order and tries the leader as well.
     fn teacher(&mut self, leader: ServerId) -> ServerId {
-        if !self.settings.observer_masters || self.settings.member() == Member::Participant {
+        let configs = self.history.configs();
+        let observes = configs.member(self.settings.server) == Member::Observer;
+        if !self.settings.observer_masters || !observes {
             return leader;
         }
-        let voters = self.settings.configuration.voters();
-        let masters: Vec<_> = voters.filter(|&voter| voter != leader).collect();
+        let masters: Vec<_> = configs.voters().filter(|&voter| voter != leader).collect();
         if masters.is_empty() {
             return leader;
         }
@@ -356,6 +398,7 @@ impl Zab {
     /// Looks for a leader.
     fn look(&mut self, now_ms: i64, effects: &mut Vec<Effect<'_>>) -> Next {
         self.state = State::Looking;
+        self.configured(effects);
         let own = Own {
             zxid: self.history.durable_last(),
             epoch: self.history.durable_epoch(),
@@ -432,6 +475,11 @@ impl Zab {
                     self.end_state(now_ms, true, effects);
                     self.follow_planned(now_ms, leader, 0, effects)
                 }
+                Next::Turn(leader) => {
+                    self.reason = "the configuration has changed";
+                    self.end_state(now_ms, false, effects);
+                    self.follow_planned(now_ms, leader, 0, effects)
+                }
                 Next::Renew(newest) => {
                     self.reason = "a new epoch begins";
                     self.end_state(now_ms, true, effects);
@@ -455,7 +503,8 @@ impl Zab {
         effects: &mut Vec<Effect<'_>>,
     ) -> Next {
         let limit_ms = self.settings.sync_ms().min(self.settings.init_ms());
-        let member = self.settings.member();
+        self.configured(effects);
+        let member = self.configs().member(self.settings.server);
         self.tell_election(leader, self.history.current_epoch(), member, effects);
         if leader == self.settings.server {
             self.lead(now_ms, newest, limit_ms, effects)
@@ -529,7 +578,9 @@ fn lead<'a>(leader: &mut Leader, input: &Input<'a>, ctx: &mut Context<'_, 'a>) -
         Input::Message { link, message } => leader.message(link, message, ctx),
         Input::Closed { link } => leader.closed(link),
         Input::Progress { link } => leader.progress(link, ctx),
-        Input::Proposed { last, count } => leader.proposed(last, count, ctx),
+        Input::Proposed { last, count, ref reconfig } => {
+            leader.proposed(last, count, reconfig.clone(), ctx)
+        }
         Input::CaughtUp { link, upto } => leader.caught_up(link, upto, ctx),
         Input::Confirm { ticket } => leader.confirm(ticket, ctx),
         Input::HandOver => leader.hand_over(ctx),
@@ -546,7 +597,9 @@ fn learn<'a>(learner: &mut Learner, input: &Input<'a>, ctx: &mut Context<'_, 'a>
         Input::Connected { leader, link } => learner.connected(leader, link, ctx),
         Input::ConnectFailed { leader } => learner.connect_failed(leader, ctx),
         Input::SnapshotReceived { link, zxid } => learner.snapshot_received(link, zxid, ctx),
-        Input::SnapshotInstalled { zxid } => learner.snapshot_installed(zxid, ctx),
+        Input::SnapshotInstalled { zxid, ref configuration } => {
+            learner.snapshot_installed(zxid, configuration.as_ref(), ctx)
+        }
         _ => idle(input, ctx),
     }
 }
@@ -557,7 +610,9 @@ fn idle(input: &Input<'_>, ctx: &mut Context<'_, '_>) -> Next {
         // Nobody wants it any more.
         Input::Connected { link, .. } => ctx.close(link),
         // It is in the log, whoever leads now.
-        Input::Proposed { last, count } => ctx.history.proposed(last, count),
+        Input::Proposed { last, count, ref reconfig } => {
+            ctx.history.proposed(last, count, reconfig.clone());
+        }
         _ => {}
     }
     Next::Stay

@@ -1,17 +1,12 @@
 //! Settings of ZAB.
 
-use super::{
-    configuration::Configuration,
-    types::{Member, ServerId},
-};
+use super::types::ServerId;
 
 /// Settings of [`Zab`](super::Zab).
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// This server.
     pub server: ServerId,
-    /// Who is in the ensemble.
-    pub configuration: Configuration,
     /// `tickTime`: the unit of the limits below.
     pub tick_ms: i64,
     /// `initLimit`: how many ticks a learner may take to connect to a leader and to synchronize,
@@ -30,12 +25,6 @@ impl Settings {
     /// Where [`Settings::roll_over`] stands by default: far enough from the end for everything
     /// that may still be proposed until the new epoch.
     pub const ROLL_OVER: u32 = 0xF000_0000;
-
-    /// As what this server takes part.
-    pub fn member(&self) -> Member {
-        let is_voter = self.configuration.is_voter(self.server);
-        if is_voter { Member::Participant } else { Member::Observer }
-    }
 
     pub(super) fn init_ms(&self) -> i64 {
         self.tick_ms * self.init_limit

@@ -53,11 +53,13 @@ pub enum Fault {
     Wipe,
     /// A disk is replaced by an old copy of it.
     RollBack,
+    /// An operator wants other servers.
+    Reconfigure,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Kill,
         Self::PowerCut,
         Self::PowerCutOfAll,
@@ -82,7 +84,11 @@ impl Fault {
         Self::Damage,
         Self::Wipe,
         Self::RollBack,
+        Self::Reconfigure,
     ];
+
+    /// Those that take from a server what it has promised or acknowledged.
+    pub const LOSSES: [Self; 3] = [Self::Damage, Self::Wipe, Self::RollBack];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
@@ -111,6 +117,7 @@ impl Fault {
             Self::Damage => "fault: disk damaged",
             Self::Wipe => "fault: disk wiped",
             Self::RollBack => "fault: disk rolled back",
+            Self::Reconfigure => "fault: other servers wanted",
         }
     }
 }
@@ -139,6 +146,19 @@ impl Menace {
     pub fn only(fault: Fault, pause: Micros, lasting: Micros) -> Self {
         let weights = Fault::ALL.iter().map(|&other| u32::from(other == fault)).collect();
         Self { weights, pause, lasting, at_leader: 0.4 }
+    }
+
+    /// How likely a fault is.
+    pub fn weight(&mut self, fault: Fault) -> &mut u32 {
+        let index = Fault::ALL.iter().position(|other| *other == fault);
+        &mut self.weights[index.expect("all faults are among all")]
+    }
+
+    /// Whether servers come and go.
+    pub fn reconfigures(&self) -> bool {
+        let last = Fault::ALL.len() - 1;
+        debug_assert_eq!(Fault::ALL[last], Fault::Reconfigure);
+        self.weights[last] > 0
     }
 
     /// The next fault; none if there never is one.

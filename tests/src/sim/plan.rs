@@ -120,7 +120,7 @@ impl Plan {
             path,
             splitting: *random.pick(&[0.0, 0.02, 0.2]),
             safety: random.within(2_000..5_000) * MILLI,
-            menace: menace(&mut random),
+            menace: menace(&mut random, seed),
             local_sessions: random
                 .chance(0.25)
                 .then(|| LocalSessions { upgrading: random.chance(0.8) }),
@@ -170,14 +170,26 @@ fn manners(random: &mut Random, tick_ms: i64, may_only_look: bool) -> Manners {
     }
 }
 
-fn menace(random: &mut Random) -> Menace {
+fn menace(random: &mut Random, seed: u64) -> Menace {
     // A few kinds of faults at a time find more than all of them together.
-    let all = Fault::ALL.iter();
+    let all = Fault::ALL.iter().filter(|fault| **fault != Fault::Reconfigure);
     let weights = all.map(|_| if random.chance(0.4) { random.within(1..10) } else { 0 });
-    let weights: Vec<_> = weights.map(|w| u32::try_from(w).expect("it is small")).collect();
+    let mut weights: Vec<_> = weights.map(|w| u32::try_from(w).expect("it is small")).collect();
     let pause = random.within(100..900) * MILLI;
     let pause = if weights.iter().all(|&weight| weight == 0) { Micros::MAX } else { pause };
-    Menace { weights, pause, lasting: random.within(50..1500) * MILLI, at_leader: 0.4 }
+    // From numbers of its own, so that what else a seed stands for stays as it is.
+    let mut own = Random::new(seed ^ 0xc0f1);
+    weights.push(if own.chance(0.3) { 8 } else { 0 });
+    let lasting = random.within(50..1500) * MILLI;
+    let mut menace = Menace { weights, pause, lasting, at_leader: 0.4 };
+    if menace.reconfigures() {
+        menace.pause = menace.pause.min(own.within(100..900) * MILLI);
+        // Which losses can be borne depends on servers that come and go: they have runs of their own.
+        for fault in Fault::LOSSES {
+            *menace.weight(fault) = 0;
+        }
+    }
+    menace
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub enum Input {
     Stop,
     /// The operator wants another leader.
     HandOver,
+    /// The operator wants these servers, and no others; in the lines of a configuration.
+    Reconfigure { members: String },
 }
 
 /// Work that takes time in a server's threads.

@@ -9,6 +9,7 @@ mod migration;
 mod mixed;
 mod observer_master;
 mod read_only;
+mod reconfig;
 mod restart;
 mod roles;
 mod sessions;

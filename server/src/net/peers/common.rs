@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Link, Settings, Sink, dial::Dialer};
-use crate::zab::LinkId;
+use crate::zab::{HostPort, LinkId, Server, ServerId};
 
 /// Links at a time. An ensemble has a few voters and perhaps hundreds of observers.
 pub(super) const LINKS_MAX: usize = 1024;
@@ -26,6 +26,8 @@ const LINK_BYTES_MAX: usize = 64 << 20;
 /// Settings, threads, and what the tasks of both ports need.
 pub(super) struct Common {
     pub(super) settings: Settings,
+    /// All servers there are by now.
+    servers: Mutex<BTreeMap<ServerId, Server>>,
     pub(super) dialer: Dialer,
     pub(super) links: Links,
     pub(super) sink: Sink,
@@ -43,8 +45,10 @@ impl Common {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Arc<Self> {
+        let servers = Mutex::new(settings.servers.clone());
         Arc::new(Self {
             settings,
+            servers,
             dialer: Dialer::default(),
             links: Links::default(),
             sink,
@@ -55,6 +59,24 @@ impl Common {
         })
     }
 
+    /// These are the servers from now on. Gives those there were before.
+    pub(super) fn configure(
+        &self,
+        servers: BTreeMap<ServerId, Server>,
+    ) -> BTreeMap<ServerId, Server> {
+        std::mem::replace(&mut self.servers.lock(), servers)
+    }
+
+    /// Where a server is reached by the election port; nowhere if it is unknown.
+    pub(super) fn election_addresses(&self, server: ServerId) -> Vec<HostPort> {
+        self.servers.lock().get(&server).map_or_else(Vec::new, |server| server.election.clone())
+    }
+
+    /// Where a server is reached by the quorum port; nowhere if it is unknown.
+    pub(super) fn quorum_addresses(&self, server: ServerId) -> Vec<HostPort> {
+        self.servers.lock().get(&server).map_or_else(Vec::new, |server| server.quorum.clone())
+    }
+
     /// Runs a task on the next thread in turn. It has to end by itself when the server does.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let turn = self.turn.fetch_add(1, Relaxed);
@@ -63,7 +85,15 @@ impl Common {
 
     /// Runs a task on the first thread, until the server ends.
     pub(super) fn spawn_first(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
+        self.spawn_until(self.stop.clone(), task);
+    }
+
+    /// Runs a task on the first thread, until `stop`, which the server's end causes, too.
+    pub(super) fn spawn_until(
+        &self,
+        stop: CancellationToken,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let task = async move {
             tokio::select! {
                 () = task => {}

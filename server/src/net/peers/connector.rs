@@ -66,8 +66,8 @@ async fn run(common: Arc<Common>, leader: ServerId, cancel: CancellationToken) {
 /// Tries until it is connected.
 async fn dial(common: &Common, leader: ServerId) -> TcpStream {
     loop {
-        let addresses = common.settings.quorum_addresses(leader);
-        match common.dialer.dial(addresses, TRY).await {
+        let addresses = common.quorum_addresses(leader);
+        match common.dialer.dial(&addresses, TRY).await {
             Ok(stream) => return stream,
             Err(error) => debug!(%error, "the leader does not take the connection"),
         }

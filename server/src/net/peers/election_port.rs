@@ -9,10 +9,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info_span, warn};
 
 use super::{
-    Settings,
     common::Common,
     dial::tune,
     election_link::{Arrived, ElectionLink, Keeper},
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     net::listener::next_connection,
     zab::{
-        HostPort, ServerId,
+        HostPort, Server, ServerId,
         election::{
             Notification,
             wire::{self, Hello, WireError},
@@ -38,10 +38,19 @@ const GUESTS_MAX: usize = 64;
 pub(super) struct ElectionPort {
     common: Arc<Common>,
     /// The handshake with which this server begins.
-    hello: Bytes,
-    links: Mutex<BTreeMap<ServerId, Arc<ElectionLink>>>,
+    hello: Mutex<Bytes>,
+    posts: Mutex<BTreeMap<ServerId, Post>>,
     newcomers: Arc<Newcomers>,
     guests: Arc<Newcomers>,
+}
+
+/// A server, as it is served.
+struct Post {
+    link: Arc<ElectionLink>,
+    /// Where it is reached, if it is a member.
+    member: Option<Vec<HostPort>>,
+    /// Ends the task that serves it.
+    stop: CancellationToken,
 }
 
 /// Why nothing became of a connection.
@@ -61,34 +70,66 @@ enum Refused {
 
 impl ElectionPort {
     pub(super) fn new(common: &Arc<Common>) -> Arc<Self> {
-        let Settings { server: own, servers, .. } = &common.settings;
-        let others = servers.keys().filter(|&server| server != own);
+        let own = common.settings.server;
         Arc::new(Self {
             common: common.clone(),
-            hello: wire::hello(*own, common.settings.election_addresses(*own)),
-            links: Mutex::new(others.map(|&server| (server, Arc::default())).collect()),
+            hello: Mutex::new(wire::hello(own, &common.election_addresses(own))),
+            posts: Mutex::default(),
             newcomers: Newcomers::new(NEWCOMERS_MAX),
             guests: Newcomers::new(GUESTS_MAX),
         })
     }
 
-    /// Listens, and connects to all members, until the server ends.
-    pub(super) fn start(self: &Arc<Self>, listeners: Vec<std::net::TcpListener>) {
-        for (&server, link) in &*self.links.lock() {
-            let addresses = self.common.settings.election_addresses(server).to_vec();
-            let keeper = Keeper { is_member: true, ..self.keeper(server, link, addresses) };
-            let span = info_span!("election", %server);
-            self.common.spawn_first(async move { keeper.keep().await }.instrument(span));
-        }
+    /// Listens until `stop`.
+    pub(super) fn listen(
+        self: &Arc<Self>,
+        listeners: Vec<std::net::TcpListener>,
+        stop: &CancellationToken,
+    ) {
         for listener in listeners {
             let port = self.clone();
-            self.common.spawn_first(async move { port.accept(listener).await });
+            self.common.spawn_until(stop.clone(), async move { port.accept(listener).await });
+        }
+    }
+
+    /// Connects to these members and no others, until the server ends. Connections to those that
+    /// have not moved stay.
+    pub(super) fn keep(&self, members: &BTreeMap<ServerId, Server>) {
+        let own = self.common.settings.server;
+        if let Some(member) = members.get(&own) {
+            *self.hello.lock() = wire::hello(own, &member.election);
+        }
+        let others = members.iter().filter(|(server, _)| **server != own);
+        let others: BTreeMap<_, _> = others.map(|(id, server)| (*id, &server.election)).collect();
+        let mut posts = self.posts.lock();
+        posts.retain(|server, post| {
+            let stays = match (&post.member, others.get(server)) {
+                (Some(addresses), Some(now)) => addresses == *now,
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !stays {
+                post.stop.cancel();
+            }
+            stays
+        });
+        for (server, addresses) in others {
+            posts.entry(server).or_insert_with(|| {
+                let (link, stop) = (Arc::default(), self.common.stop.child_token());
+                let keeper = self.keeper(server, &link, addresses.clone());
+                let keeper = Keeper { is_member: true, ..keeper };
+                // Asked for by whoever drives the core, which has nothing to do with it.
+                let span = info_span!(parent: None, "election", %server);
+                let task = async move { keeper.keep().await }.instrument(span);
+                self.common.spawn_until(stop.clone(), task);
+                Post { link, member: Some(addresses.clone()), stop }
+            });
         }
     }
 
     /// Sends a notification to a server, if there is or may be a connection.
     pub(super) fn notify(&self, to: ServerId, notification: &Notification) {
-        let link = self.links.lock().get(&to).cloned();
+        let link = self.posts.lock().get(&to).map(|post| post.link.clone());
         if let Some(link) = link {
             link.say(wire::encode(notification));
         }
@@ -100,7 +141,7 @@ impl ElectionPort {
         link: &Arc<ElectionLink>,
         addresses: Vec<HostPort>,
     ) -> Keeper {
-        let (common, hello) = (self.common.clone(), self.hello.clone());
+        let (common, hello) = (self.common.clone(), self.hello.lock().clone());
         Keeper { common, server, is_member: false, link: link.clone(), addresses, hello }
     }
 
@@ -158,18 +199,19 @@ impl ElectionPort {
         if server == own {
             return debug!("somebody says that he is this server");
         }
-        let mut links = self.links.lock();
-        let link = links.entry(server).or_insert_with(|| {
-            let link = Arc::default();
+        let mut posts = self.posts.lock();
+        let post = posts.entry(server).or_insert_with(|| {
+            let (link, stop) = (Arc::default(), self.common.stop.child_token());
             let keeper = self.keeper(server, &link, hello.addresses);
             let span = info_span!(parent: None, "election", %server);
-            self.common.spawn_first(self.clone().entertain(keeper).instrument(span));
-            link
+            let task = self.clone().entertain(keeper).instrument(span);
+            self.common.spawn_until(stop.clone(), task);
+            Post { link, member: None, stop }
         });
         if server > own {
-            link.arrive(arrived);
+            post.link.arrive(arrived);
         } else {
-            link.knock();
+            post.link.knock();
         }
     }
 
@@ -181,9 +223,13 @@ impl ElectionPort {
                 () = keeper.entertain() => {}
                 () = guest.turned_out() => debug!("too many servers that are no members"),
             }
-            let mut links = self.links.lock();
+            let mut posts = self.posts.lock();
+            let is_its = |post: &Post| Arc::ptr_eq(&post.link, &keeper.link);
+            if !posts.get(&keeper.server).is_some_and(is_its) {
+                return;
+            }
             if guest.is_turned_out() || keeper.link.is_idle() {
-                links.remove(&keeper.server);
+                posts.remove(&keeper.server);
                 return;
             }
         }

@@ -24,6 +24,7 @@ mod election_port;
 mod event;
 mod link;
 mod link_task;
+mod listening;
 mod newcomers;
 mod ports;
 mod quorum_port;
@@ -31,15 +32,17 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{common::Common, connector::Connector, election_port::ElectionPort};
+use self::{
+    common::Common, connector::Connector, election_port::ElectionPort, listening::Listening,
+};
 use crate::{
     net::End,
-    zab::{LinkId, ServerId, election::Notification},
+    zab::{LinkId, Server, ServerId, election::Notification},
 };
 
 pub use event::{PeerEvent, Sink};
@@ -53,6 +56,7 @@ pub struct Peers {
     common: Arc<Common>,
     election: Arc<ElectionPort>,
     connector: Connector,
+    listening: Listening,
 }
 
 impl Peers {
@@ -67,13 +71,26 @@ impl Peers {
     ) -> Self {
         let common = Common::new(settings, sink, threads, tasks, stop);
         let election = ElectionPort::new(&common);
-        Self { common, election, connector: Connector::default() }
+        let listening = Listening::new(&common);
+        Self { common, election, connector: Connector::default(), listening }
     }
 
     /// Listens, and connects to everybody.
     pub fn start(&self, ports: Ports) {
-        self.election.start(ports.election);
-        quorum_port::start(&self.common, ports.quorum);
+        self.election.keep(&self.common.settings.servers);
+        self.listening.start(&self.common, &self.election, ports);
+    }
+
+    /// Reaches these servers and no others from now on, and is reached where they say of this one.
+    pub fn configure(&self, servers: BTreeMap<ServerId, Server>) {
+        let before = self.common.configure(servers.clone());
+        if before == servers {
+            return;
+        }
+        self.election.keep(&servers);
+        if let Some(own) = servers.get(&self.common.settings.server) {
+            self.listening.go_to(&self.common, &self.election, own);
+        }
     }
 
     /// Sends a notification to a server, in place of one that waits. It may be lost.

@@ -30,22 +30,32 @@ impl Ports {
     /// # Errors
     /// When one of them cannot be bound; the error names it.
     pub fn bind(server: &Server, on_all_interfaces: bool) -> anyhow::Result<Self> {
-        let bind = |addresses: &[HostPort], whom| {
-            let places: io::Result<BTreeSet<_>> =
-                addresses.iter().map(|address| Place::of(address, on_all_interfaces)).collect();
-            let places = places.with_context(|| {
-                format!("look up this server's own address for {whom} in its server line")
-            })?;
-            let bind = |place: Place| {
-                place.bind().with_context(|| {
-                    format!("listen for {whom} on {place} (is another server running there?)")
-                })
-            };
-            places.into_iter().map(bind).collect::<anyhow::Result<_>>()
-        };
-        let election = bind(&server.election, "elections")?;
-        Ok(Self { election, quorum: bind(&server.quorum, "learners")? })
+        let election = bind(&server.election, ELECTIONS, on_all_interfaces)?;
+        Ok(Self { election, quorum: bind(&server.quorum, LEARNERS, on_all_interfaces)? })
     }
+}
+
+/// Whom one listens for.
+pub(super) const ELECTIONS: &str = "elections";
+pub(super) const LEARNERS: &str = "learners";
+
+/// Listens at these addresses.
+pub(super) fn bind(
+    addresses: &[HostPort],
+    whom: &str,
+    on_all_interfaces: bool,
+) -> anyhow::Result<Vec<TcpListener>> {
+    let places: io::Result<BTreeSet<_>> =
+        addresses.iter().map(|address| Place::of(address, on_all_interfaces)).collect();
+    let places = places.with_context(|| {
+        format!("look up this server's own address for {whom} in its server line")
+    })?;
+    let bind = |place: Place| {
+        place.bind().with_context(|| {
+            format!("listen for {whom} on {place} (is another server running there?)")
+        })
+    };
+    places.into_iter().map(bind).collect()
 }
 
 /// Where to listen.

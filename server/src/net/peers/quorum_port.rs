@@ -12,6 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, error, field, info_span, warn};
 
 use super::{
@@ -59,12 +60,16 @@ pub enum Refused {
     Io(#[from] io::Error),
 }
 
-/// Listens until the server ends.
-pub(super) fn start(common: &Arc<Common>, listeners: Vec<std::net::TcpListener>) {
+/// Listens until `stop`.
+pub(super) fn start(
+    common: &Arc<Common>,
+    listeners: Vec<std::net::TcpListener>,
+    stop: &CancellationToken,
+) {
     let newcomers = Newcomers::new(NEWCOMERS_MAX);
     for listener in listeners {
         let port = Port { common: common.clone(), newcomers: newcomers.clone() };
-        common.spawn_first(async move { port.accept(listener).await });
+        common.spawn_until(stop.clone(), async move { port.accept(listener).await });
     }
 }
 

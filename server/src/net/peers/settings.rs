@@ -2,15 +2,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::zab::{HostPort, Server, ServerId};
+use crate::zab::{Server, ServerId};
 
 /// Who this server is, who the others are, and for how long one waits.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// This server.
     pub server: ServerId,
-    /// All servers of the configuration, this one among them.
+    /// All servers there are at first, this one among them.
     pub servers: BTreeMap<ServerId, Server>,
+    /// Listen on all addresses, not only on the own one (`quorumListenOnAllIPs`).
+    pub listen_on_all: bool,
     /// How long connecting to an address may take (`cnxTimeout`).
     pub connect_timeout: Duration,
     /// How long a server that connects to the election port may take to say who it is
@@ -25,16 +27,4 @@ pub struct Settings {
     pub packet_max: usize,
     /// For the tables of trees that come as snapshots.
     pub seed: u64,
-}
-
-impl Settings {
-    /// Where a server is reached by the election port; nowhere if it is unknown.
-    pub(super) fn election_addresses(&self, server: ServerId) -> &[HostPort] {
-        self.servers.get(&server).map_or(&[], |server| &server.election)
-    }
-
-    /// Where a server is reached by the quorum port; nowhere if it is unknown.
-    pub(super) fn quorum_addresses(&self, server: ServerId) -> &[HostPort] {
-        self.servers.get(&server).map_or(&[], |server| &server.quorum)
-    }
 }

@@ -16,7 +16,7 @@ mod write;
 
 use std::fmt;
 
-use quorate_protocol::{DecodeError, OpCode, SessionId, Xid, Zxid};
+use quorate_protocol::{DecodeError, OpCode, SessionId, Xid};
 
 pub(super) use self::read::snapshot_announced;
 pub use self::{
@@ -25,7 +25,7 @@ pub use self::{
     sessions::HeardSessions,
     write::{put_ack, put_commit, put_inform, put_ping_answer, put_proposal, put_request},
 };
-use crate::zab::{Message, ServerId};
+use crate::zab::Message;
 
 /// The version of the protocol, in `LearnerInfo` and `LEADERINFO`. `Compat:` there was one before,
 /// without a promise of epochs, which is not spoken here.
@@ -72,22 +72,6 @@ pub enum Packet<'a> {
     /// `SYNC`, from the leader: the oldest request to synchronize of this link that is not answered
     /// yet is done when everything in front of this packet is.
     Synced,
-    /// `COMMITANDACTIVATE`, from the leader: `COMMIT` of a new configuration, from now on valid.
-    CommitAndActivate {
-        /// The transaction with the configuration.
-        zxid: Zxid,
-        /// Who is to lead from now on.
-        leader: ServerId,
-    },
-    /// `INFORMANDACTIVATE`, from the leader: the same for an observer.
-    InformAndActivate {
-        /// The transaction with the configuration.
-        zxid: Zxid,
-        /// Who is to lead from now on.
-        leader: ServerId,
-        /// Header, record and digest.
-        txn: &'a [u8],
-    },
 }
 
 /// Bytes that are no packet, or none that may come from there.

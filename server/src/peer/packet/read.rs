@@ -110,12 +110,13 @@ pub fn decode_from_leader<'a>(input: &mut Decoder<'a>) -> Result<Packet<'a>, Pac
             Packet::Zab(Message::NewLeader { epoch: zxid.epoch(), config })
         }
         Kind::UpToDate => Packet::Zab(Message::UpToDate),
-        Kind::CommitAndActivate => {
-            raw.read(|data| Ok(Packet::CommitAndActivate { zxid, leader: ServerId(data.long()?) }))?
-        }
+        Kind::CommitAndActivate => raw.read(|data| {
+            let leader = ServerId(data.long()?);
+            Ok(Packet::Zab(Message::CommitAndActivate { zxid, leader }))
+        })?,
         Kind::InformAndActivate => raw.read(|data| {
             let leader = ServerId(data.long()?);
-            Ok(Packet::InformAndActivate { zxid, leader, txn: data.rest() })
+            Ok(Packet::Zab(Message::InformAndActivate { zxid, leader, txn: data.rest() }))
         })?,
         Kind::HandOver => {
             raw.read(|data| Ok(Packet::Zab(Message::HandOver { to: ServerId(data.long()?) })))?

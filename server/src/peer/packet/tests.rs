@@ -1,9 +1,9 @@
 use bytes::BytesMut;
 use proptest::prelude::*;
-use quorate_protocol::{Decoder, Encode, Id};
+use quorate_protocol::{Decoder, Encode, Id, Zxid};
 
 use super::*;
-use crate::zab::{Features, Member};
+use crate::zab::{Features, Member, ServerId};
 
 const LIMIT: usize = 1000;
 
@@ -79,9 +79,9 @@ fn what_a_leader_says() {
     let revalidated = Packet::Revalidated { session: SessionId(5), valid: true };
     check_from_leader(revalidated, &raw(6, -1, Some(b"\0\0\0\0\0\0\0\x05\x01")));
     let leader = ServerId(2);
-    let activate = Packet::CommitAndActivate { zxid, leader };
+    let activate = Packet::Zab(Message::CommitAndActivate { zxid, leader });
     check_from_leader(activate, &raw(9, number, Some(b"\0\0\0\0\0\0\0\x02")));
-    let activate = Packet::InformAndActivate { zxid, leader, txn: b"txn" };
+    let activate = Packet::Zab(Message::InformAndActivate { zxid, leader, txn: b"txn" });
     check_from_leader(activate, &raw(19, number, Some(b"\0\0\0\0\0\0\0\x02txn")));
 }
 

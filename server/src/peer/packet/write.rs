@@ -34,15 +34,6 @@ impl Encode for Packet<'_> {
             }
             // `Compat:` the one packet without zxid whose zxid is 0.
             Self::Synced => put_empty(out, Kind::Sync, Zxid::ZERO),
-            Self::CommitAndActivate { zxid, leader } => {
-                put(out, Kind::CommitAndActivate, *zxid, &leader.0.to_be_bytes());
-            }
-            Self::InformAndActivate { zxid, leader, txn } => {
-                put_with(out, Kind::InformAndActivate, *zxid, 8 + txn.len(), |out| {
-                    out.put_long(leader.0);
-                    out.extend_from_slice(txn);
-                });
-            }
         }
     }
 }
@@ -84,6 +75,15 @@ impl Encode for Message<'_> {
             Self::Ack { zxid } => put_ack(out, zxid),
             Self::Commit { zxid } => put_commit(out, zxid),
             Self::Inform { zxid, txn } => put_inform(out, zxid, txn),
+            Self::CommitAndActivate { zxid, leader } => {
+                put(out, Kind::CommitAndActivate, zxid, &leader.0.to_be_bytes());
+            }
+            Self::InformAndActivate { zxid, leader, txn } => {
+                put_with(out, Kind::InformAndActivate, zxid, 8 + txn.len(), |out| {
+                    out.put_long(leader.0);
+                    out.extend_from_slice(txn);
+                });
+            }
             // `Compat:` ZooKeeper's leader cannot do with null data; from a leader, where it is
             // null, nobody looks at it.
             Self::Ping { round, sessions } => put(out, Kind::Ping, Zxid(round), sessions),

@@ -2,6 +2,7 @@
 
 mod edges;
 mod lag;
+mod reconfig;
 mod recorded;
 mod refusals;
 

@@ -176,7 +176,7 @@ fn delete_container_checks_in_order() {
 }
 
 #[test]
-fn reconfig_is_refused_in_order() {
+fn reconfig_of_a_server_alone_is_refused_in_order() {
     let body = ReconfigRequest { joining: None, leaving: None, new_members: None, config_id: -1 };
     let (mut server, session) = server();
     let ask = |server: &mut Server, session| server.now(&request(session, OpCode::Reconfig, &body));

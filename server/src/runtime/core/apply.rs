@@ -138,6 +138,7 @@ impl Core {
     pub(super) fn apply_initial_history(&mut self, shared: &Shared) {
         self.apply_committed(shared);
         shared.tree.write().set_lenient(false);
+        self.show_configuration(shared);
     }
 
     /// Applies what is committed and durable. A sync is answered at its place, so that no later
@@ -378,7 +379,7 @@ impl Core {
 
 /// Tells the watchers of a change, as far as they may read the node. The tree is locked for
 /// writing: no reader can see the change before the event is in its outbox.
-fn notify(to_wake: &mut Vec<Arc<Conn>>, shared: &Shared, change: &Change<'_>) {
+pub(super) fn notify(to_wake: &mut Vec<Arc<Conn>>, shared: &Shared, change: &Change<'_>) {
     shared.watches.trigger(change, |event, told| {
         shared.stats.watches_fired(event.kind, told.len());
         let mut bytes = BytesMut::new();

@@ -98,7 +98,7 @@ impl Core {
     }
 
     /// Whether this server makes the transactions that nobody asks for.
-    fn decides_about_sessions(&self) -> bool {
+    pub(super) fn decides_about_sessions(&self) -> bool {
         match &self.duty {
             Duty::Alone => true,
             Duty::Leading(leading) => !leading.is_draining(),

@@ -21,15 +21,19 @@ use crate::{
         peers::{Held, Link, PeerEvent},
     },
     peer::packet::{self, HeardSessions, Packet, decode_from_leader, decode_from_learner},
+    request::Request,
     runtime::{
         batch::{Entry, LogChange},
         pipeline::{Input, Opening},
         shared::Shared,
         stream::Stream,
     },
-    tree::Tree,
+    tree::{CONFIG, Tree},
     txn::TxnRecord,
-    zab::{self, Effect, Features, LinkId, Member, Message, Position, Record, Role, Vouch, Zab},
+    zab::{
+        self, Configuration, Effect, Features, LinkId, Member, Message, Position, Record, Role,
+        Vouch, Zab,
+    },
 };
 
 /// Something that other servers or the shell have to say.
@@ -49,6 +53,8 @@ pub enum Event {
     CaughtUp { link: LinkId, upto: Zxid },
     /// Leave the lead to another server.
     HandOver,
+    /// A leader asks itself for a write that is no client's.
+    Ask(Request),
 }
 
 /// What makes a server a member of an ensemble.
@@ -179,6 +185,12 @@ impl Core {
             Event::Progress(link) => self.zab(shared, wall_ms, zab::Input::Progress { link }),
             Event::CaughtUp { link, upto } => self.caught_up(shared, wall_ms, link, upto),
             Event::HandOver => self.zab(shared, wall_ms, zab::Input::HandOver),
+            Event::Ask(request) => {
+                if self.decides_about_sessions() {
+                    let tree = shared.tree.read();
+                    self.prepare_own(shared, &tree, wall_ms, &request);
+                }
+            }
         }
         self.apply_committed(shared);
     }
@@ -230,7 +242,14 @@ impl Core {
 
     /// A snapshot is installed: what came meanwhile is dealt with.
     pub(super) fn snapshot_installed(&mut self, shared: &Shared, wall_ms: i64, zxid: Zxid) {
-        self.zab(shared, wall_ms, zab::Input::SnapshotInstalled { zxid });
+        let tree = shared.tree.read();
+        let configuration = tree.get(CONFIG).and_then(|node| {
+            let text = std::str::from_utf8(node.data().unwrap_or_default()).ok()?;
+            Configuration::parse(text).ok()
+        });
+        drop(tree);
+        let input = zab::Input::SnapshotInstalled { zxid, configuration };
+        self.zab(shared, wall_ms, input);
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.installing = false;
         for (link, packets, _held) in std::mem::take(&mut ensemble.waiting_packets) {
@@ -261,9 +280,12 @@ impl Core {
                 }
             };
             match packet {
-                Packet::Zab(Message::Proposal { zxid, txn } | Message::Inform { zxid, txn })
-                    if TxnRecord::from_bytes(txn)
-                        .map_or(true, |record| record.header.zxid != zxid) =>
+                Packet::Zab(
+                    Message::Proposal { zxid, txn }
+                    | Message::Inform { zxid, txn }
+                    | Message::InformAndActivate { zxid, txn, .. },
+                ) if TxnRecord::from_bytes(txn)
+                    .map_or(true, |record| record.header.zxid != zxid) =>
                 {
                     warn!(?link, %zxid, "the leader sent a transaction that cannot be decoded");
                     self.drop_link(shared, wall_ms, link);
@@ -271,11 +293,6 @@ impl Core {
                 }
                 Packet::Zab(message) => {
                     self.zab(shared, wall_ms, zab::Input::Message { link, message });
-                }
-                Packet::CommitAndActivate { .. } | Packet::InformAndActivate { .. } => {
-                    warn!(?link, "the leader changes the ensemble, which is not built yet");
-                    self.drop_link(shared, wall_ms, link);
-                    return;
                 }
                 packet if from_leader => self.leader_packet(shared, &packet),
                 packet => self.learner_packet(shared, wall_ms, link, &packet, packets),
@@ -384,6 +401,8 @@ impl Core {
             Effect::Append { position, record } => self.append(shared, position, record),
             Effect::Truncate { to } => {
                 info!(%to, "what this server has above is cut off: the leader does not have it");
+                // What comes again behind the cut is not durable because it was before.
+                self.durable = self.durable.min(to);
                 let now_us = shared.clock.now_us();
                 self.outgoing.change(LogChange::Truncate(to), to, now_us);
                 self.forget_recent(to);
@@ -418,19 +437,27 @@ impl Core {
                     ensemble.send(link, |out| out.extend_from_slice(leading.window.newest()));
                 }
             }
+            Effect::SendNewLeader { link, epoch } => self.send_new_leader(link, epoch),
+            Effect::SendActivation { link, zxid, leader, observes } => {
+                let window = observed(&self.duty, &mut self.recent);
+                if let (Some(window), Some(ensemble)) = (window, &mut self.ensemble) {
+                    ensemble.send(link, |out| {
+                        if observes {
+                            window.put_activation(zxid, leader, out);
+                        } else {
+                            let message = Message::CommitAndActivate { zxid, leader };
+                            Packet::Zab(message).encode(out);
+                        }
+                    });
+                }
+            }
+            Effect::Configured => self.configured(shared),
             Effect::SendCommits { link, after, upto, cumulative } => {
                 self.send(link, |out| put_commits(out, after, upto, cumulative));
             }
             Effect::SendInforms { link, after, upto } => {
-                let window = match (&self.duty, &mut self.recent) {
-                    (Duty::Leading(leading), _) => &leading.window,
-                    (_, Some(recent)) => {
-                        recent.close_chunk();
-                        recent
-                    }
-                    _ => return,
-                };
-                if let Some(ensemble) = &mut self.ensemble {
+                let window = observed(&self.duty, &mut self.recent);
+                if let (Some(window), Some(ensemble)) = (window, &mut self.ensemble) {
                     ensemble.send(link, |out| window.put_informs(after, upto, out));
                 }
             }
@@ -449,6 +476,53 @@ impl Core {
         }
     }
 
+    /// Tells a learner that it has the epoch's history, and by which configuration it is to go.
+    ///
+    /// While this server only tries to lead that is the last one seen: a quorum of it is needed,
+    /// too. Afterwards one that is not committed comes as a proposal.
+    fn send_new_leader(&mut self, link: LinkId, epoch: u32) {
+        let Some(ensemble) = &mut self.ensemble else { return };
+        let configs = ensemble.zab.configs();
+        let config = match ensemble.zab.role() {
+            Role::Leading { .. } | Role::Draining => configs.in_force(),
+            Role::Looking { .. } | Role::Following { .. } => configs.newest(),
+        };
+        let config = config.to_string();
+        ensemble.send(link, |out| {
+            let config = config.as_bytes();
+            Packet::Zab(Message::NewLeader { epoch, config }).encode(out);
+        });
+    }
+
+    /// Other servers are to be reached, or elsewhere.
+    fn configured(&mut self, shared: &Shared) {
+        let Some(ensemble) = &self.ensemble else { return };
+        let configs = ensemble.zab.configs();
+        info!(
+            servers = ?configs.in_force().servers.keys().map(|id| id.0).collect::<Vec<_>>(),
+            version = format!("{:x}", configs.in_force().version),
+            next = configs.last_seen().map(|next| format!("{:x}", next.version)),
+            "the configuration of the ensemble"
+        );
+        *shared.configuration.write() = Some(configs.in_force().clone());
+        shared.shell().configure(configs);
+    }
+
+    /// Shows clients the configuration in force, if no transaction has.
+    pub(super) fn show_configuration(&mut self, shared: &Shared) {
+        let Some(ensemble) = &self.ensemble else { return };
+        let config = ensemble.zab.configs().in_force();
+        let text = config.to_string();
+        let mut tree = shared.tree.write();
+        let is_shown = tree.get(CONFIG).is_some_and(|node| node.data() == Some(text.as_bytes()));
+        if !is_shown {
+            let to_wake = &mut self.to_wake;
+            tree.set_configuration(text.as_bytes(), config.version, &mut |change| {
+                super::apply::notify(to_wake, shared, &change);
+            });
+        }
+    }
+
     fn append(&mut self, shared: &Shared, position: Position, record: Record<'_>) {
         let building = self.outgoing.building(|| shared.clock.now_us());
         let zxid = match record {
@@ -458,6 +532,10 @@ impl Core {
             }
             Record::CurrentEpoch(epoch) => {
                 building.log.push_current_epoch(epoch);
+                None
+            }
+            Record::Configuration(bytes) => {
+                building.log.push_configuration(&bytes);
                 None
             }
             Record::Transaction { zxid, txn } => {
@@ -566,7 +644,8 @@ impl Core {
     pub(super) fn begin_recent(&mut self) {
         let serves = self.ensemble.as_ref().is_some_and(|ensemble| {
             let settings = ensemble.zab.settings();
-            settings.observer_masters && settings.member() == Member::Participant
+            let configs = ensemble.zab.configs();
+            settings.observer_masters && configs.member(settings.server) == Member::Participant
         });
         self.recent = serves.then(|| Window::new(self.outgoing.last_zxid()));
     }
@@ -588,6 +667,17 @@ impl Core {
         }
         self.answer_syncs(shared);
     }
+}
+
+/// What observers are sent is taken from the window of a leader, or from that of a follower that
+/// serves observers.
+fn observed<'w>(duty: &'w Duty, recent: &'w mut Option<Window>) -> Option<&'w Window> {
+    if let Duty::Leading(leading) = duty {
+        return Some(&leading.window);
+    }
+    let recent = recent.as_mut()?;
+    recent.close_chunk();
+    Some(recent)
 }
 
 fn put_commits(out: &mut BytesMut, after: Zxid, upto: Zxid, cumulative: bool) {

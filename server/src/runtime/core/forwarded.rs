@@ -84,6 +84,12 @@ impl Forwarded {
         self.by_session.entry(session).or_default().push_back((number, pending));
     }
 
+    /// Puts back what [`Self::take`] has given, in its order.
+    pub(super) fn put_back(&mut self, number: u64, pending: Pending) {
+        let session = pending.request().session;
+        self.by_session.entry(session).or_default().push_back((number, pending));
+    }
+
     /// The next number in the order in which clients ask.
     pub(super) fn number(&mut self) -> u64 {
         self.next += 1;

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     admin::LeaderNumbers,
+    auth::SUPER,
     net::End,
     peer::packet::{Ids, Packet},
     request::{self, Class, Request},
@@ -22,7 +23,7 @@ use crate::{
     session::{State, Tracker},
     tree::Tree,
     watch::ConnId,
-    zab::{self, LinkId},
+    zab::{self, Configuration, LinkId},
 };
 
 /// What a leader keeps while it leads.
@@ -43,9 +44,11 @@ pub(super) struct Leading {
     streams: usize,
     /// No new proposals are made.
     draining: bool,
+    /// The configuration that one of the proposals of this step brings.
+    reconfig: Option<Configuration>,
     /// The identities that came with the last request from a learner, which the next is likely
     /// to come with.
-    ids: (Bytes, Arc<[Id]>),
+    ids: Option<(Bytes, Arc<[Id]>)>,
 }
 
 /// Where a session's client is.
@@ -75,7 +78,8 @@ impl Leading {
             last_ticket: 0,
             streams: 0,
             draining: false,
-            ids: (Bytes::new(), Arc::from([])),
+            reconfig: None,
+            ids: None,
         }
     }
 
@@ -91,6 +95,18 @@ impl Leading {
 
     pub(super) fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// A configuration is prepared. Where it does without this server as the leader, nothing is
+    /// proposed behind it.
+    pub(super) fn reconfigure(&mut self, next: Configuration, leads_on: bool) {
+        self.reconfig = Some(next);
+        self.draining |= !leads_on;
+    }
+
+    /// Whether a configuration is prepared that the state machines do not know of yet.
+    pub(super) fn is_reconfiguring(&self) -> bool {
+        self.reconfig.is_some()
     }
 
     /// Whether a session's writes may come from a client of this server. A local session, which
@@ -137,12 +153,22 @@ impl Leading {
         std::mem::take(&mut self.syncs).into_iter().map(|sync| sync.asked).collect()
     }
 
-    fn identities(&mut self, ids: Ids<'_>) -> Arc<[Id]> {
+    /// Who asks. Where no ACL is checked, that goes for what comes from a ZooKeeper server, too, which
+    /// leaves it to its leader.
+    fn identities(&mut self, ids: Ids<'_>, skip_acl: bool) -> Arc<[Id]> {
         let raw = ids.raw().unwrap_or_default();
-        if self.ids.0 != raw {
-            self.ids = (Bytes::copy_from_slice(raw), ids.to_vec().into());
+        if let Some((of, known)) = &self.ids
+            && of == raw
+        {
+            return known.clone();
         }
-        self.ids.1.clone()
+        let mut known = ids.to_vec();
+        if skip_acl {
+            known.push(Id::new(SUPER, ""));
+        }
+        let known: Arc<[Id]> = known.into();
+        self.ids = Some((Bytes::copy_from_slice(raw), known.clone()));
+        known
     }
 }
 
@@ -170,7 +196,7 @@ impl Core {
                 });
             }
             Packet::Request { session, cxid, op, body, ids } => {
-                let auth = leading.identities(*ids);
+                let auth = leading.identities(*ids, shared.settings.auth.skip_acl);
                 let request = Request {
                     session: *session,
                     conn: ConnId::NONE,
@@ -279,7 +305,8 @@ impl Core {
             && let Some((last, count)) = leading.window.close_chunk()
         {
             let wall_ms = shared.clock.wall_ms();
-            self.zab(shared, wall_ms, zab::Input::Proposed { last, count });
+            let reconfig = leading.reconfig.take();
+            self.zab(shared, wall_ms, zab::Input::Proposed { last, count, reconfig });
         }
     }
 
@@ -296,18 +323,23 @@ impl Core {
         for (&session, &timeout_ms) in tree.sessions() {
             self.sessions.open(session, timeout_ms, now_ms);
         }
-        self.duty = Duty::Leading(Leading::new(self.outgoing.last_zxid(), now_ms));
+        self.duty = Duty::Leading(Box::new(Leading::new(self.outgoing.last_zxid(), now_ms)));
         drop(tree);
         let mut syncs = self.take_pending_syncs();
         for (number, pending) in self.forwarded.take() {
             while let Some(sync) = syncs.pop_front_if(|sync| sync.number < number) {
-                self.add_client_sync(shared, sync);
+                self.ask_for_sync(shared, sync);
+            }
+            if matches!(&self.duty, Duty::Leading(leading) if leading.is_draining()) {
+                // One of them has brought a configuration that does without this server.
+                self.forwarded.put_back(number, pending);
+                continue;
             }
             let tree = shared.tree.read();
             self.take_up(shared, &tree, wall_ms, pending);
         }
         for sync in syncs {
-            self.add_client_sync(shared, sync);
+            self.ask_for_sync(shared, sync);
         }
         self.admit_early(shared, wall_ms);
     }

@@ -117,7 +117,7 @@ enum Duty {
     /// Reads, for there has been no leader for a while.
     ReadOnly,
     /// It leads.
-    Leading(Leading),
+    Leading(Box<Leading>),
     /// It follows or observes a leader.
     Learning(Learning),
 }

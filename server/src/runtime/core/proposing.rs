@@ -5,7 +5,7 @@ use quorate_protocol::{ErrorCode, OpCode};
 
 use super::{Core, Duty, Waiting};
 use crate::{
-    request::{Prepared, Preparer, Request},
+    request::{self, Prepared, Preparer, Request},
     runtime::{
         Behind,
         batch::{Entry, Waits},
@@ -13,6 +13,7 @@ use crate::{
         shared::Shared,
     },
     tree::Tree,
+    zab::{LinkInfo, Member},
 };
 
 impl Core {
@@ -42,8 +43,7 @@ impl Core {
             self.sessions.start_closing(request.session);
         }
         let asking = Asking { request, waits, arrival, has_place: false };
-        let refused =
-            self.add(shared, asking, |preparer, out| preparer.prepare(tree, wall_ms, request, out));
+        let refused = self.add_prepared(shared, tree, wall_ms, asking);
         if let Some(refused) = refused {
             self.behind(shared, tree, refused);
         }
@@ -64,8 +64,7 @@ impl Core {
             self.sessions.start_closing(request.session);
         }
         let asking = Asking { request, waits, arrival, has_place: true };
-        let refused =
-            self.add(shared, asking, |preparer, out| preparer.prepare(tree, wall_ms, request, out));
+        let refused = self.add_prepared(shared, tree, wall_ms, asking);
         debug_assert!(refused.is_none(), "a leader logs every refusal");
     }
 
@@ -83,6 +82,62 @@ impl Core {
             preparer.refuse(ErrorCode::SessionMoved, wall_ms, request, out)
         });
         debug_assert!(refused.is_none(), "it is logged");
+    }
+
+    fn add_prepared(
+        &mut self,
+        shared: &Shared,
+        tree: &Tree,
+        wall_ms: i64,
+        asking: Asking<'_>,
+    ) -> Option<Waiting> {
+        let request = asking.request;
+        if request.op == OpCode::Reconfig {
+            return self.add_reconfig(shared, tree, wall_ms, asking);
+        }
+        self.add(shared, asking, |preparer, out| preparer.prepare(tree, wall_ms, request, out))
+    }
+
+    /// Another configuration of the ensemble.
+    fn add_reconfig(
+        &mut self,
+        shared: &Shared,
+        tree: &Tree,
+        wall_ms: i64,
+        asking: Asking<'_>,
+    ) -> Option<Waiting> {
+        let (Some(ensemble), Some(settings)) = (&self.ensemble, &shared.settings.ensemble) else {
+            let request = asking.request;
+            return self.add(shared, asking, |preparer, out| {
+                preparer.prepare(tree, wall_ms, request, out)
+            });
+        };
+        let configs = ensemble.zab.configs().clone();
+        // One that is to be an observer by now is about to leave and to come back as such.
+        let is_follower = |link: &LinkInfo| {
+            link.synced
+                && link.member == Member::Participant
+                && configs.member(link.server) == Member::Participant
+        };
+        let followers: Vec<_> = ensemble.zab.links().into_iter().filter(is_follower).collect();
+        let view = request::Ensemble {
+            configs: &configs,
+            is_prepared: matches!(&self.duty, Duty::Leading(leading) if leading.is_reconfiguring()),
+            synced: followers.iter().map(|link| link.server).chain([settings.me]).collect(),
+            standalone_enabled: settings.standalone_enabled,
+            multi_address: settings.multi_address,
+        };
+        let request = asking.request;
+        let refused = self.add(shared, asking, |preparer, out| {
+            preparer.prepare_in(Some(&view), tree, wall_ms, request, out)
+        });
+        if let (Some(next), Duty::Leading(leading)) =
+            (self.preparer.take_reconfigured(), &mut self.duty)
+        {
+            let leads_on = configs.may_lead_on(settings.me, &next);
+            leading.reconfigure(next, leads_on);
+        }
+        refused
     }
 
     /// Adds what `prepare` makes of a request; gives back who asked when that is nothing.

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use quorate_protocol::{Decoder, Zxid};
+use quorate_protocol::{Decoder, Encode, Zxid};
 
 use crate::{
     peer::packet::{self, Packet, decode_from_leader},
-    zab::Message,
+    zab::{Message, ServerId},
 };
 
 /// Bytes of applied proposals that a leader keeps while a learner catches up.
@@ -98,6 +98,16 @@ impl Window {
             if zxid > after && zxid <= upto {
                 packet::put_inform(out, zxid, txn);
             }
+        }
+    }
+
+    /// Appends the transaction `zxid`, which brings a configuration, as an observer gets it.
+    pub(super) fn put_activation(&self, zxid: Zxid, leader: ServerId, out: &mut BytesMut) {
+        let chunks = self.chunks.iter().filter(|chunk| chunk.last >= zxid && chunk.after < zxid);
+        for (_, txn) in
+            chunks.flat_map(|chunk| proposals(&chunk.packets)).filter(|(z, _)| *z == zxid)
+        {
+            Packet::Zab(Message::InformAndActivate { zxid, leader, txn }).encode(out);
         }
     }
 

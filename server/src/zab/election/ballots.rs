@@ -55,6 +55,11 @@ impl Ballots {
         self.0.remove(&voter);
     }
 
+    /// Forgets the ballots of all but these.
+    pub(super) fn retain(&mut self, counts: impl Fn(ServerId) -> bool) {
+        self.0.retain(|&voter, _| counts(voter));
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

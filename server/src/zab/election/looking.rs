@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Activity, Ballot, Decision, Election, FINALIZE_MS, Looking, Notification, PeerState, RESEND_MS,
-    Settled, Vote,
+    STRANGERS_MAX, Settled, Vote,
 };
 use crate::zab::{
     effect::Effect,
@@ -17,7 +17,8 @@ impl Election {
         // An absurd round must not stop elections; those within the last one still settle.
         self.round = self.round.saturating_add(1);
         self.activity = Activity::Looking(looking);
-        self.propose(now_ms, looking.initial, out);
+        let first = if looking.shy { Vote::OBSERVER } else { looking.initial };
+        self.propose(now_ms, first, out);
     }
 
     /// Takes the ballot of a voter.
@@ -35,7 +36,7 @@ impl Election {
         match ballot.state {
             PeerState::Looking => self.hear_looking(now_ms, from, ballot, out),
             PeerState::Following | PeerState::Leading => {
-                if self.configuration.is_voter(ballot.vote.leader) {
+                if self.configs.is_voter(ballot.vote.leader) {
                     self.file(now_ms, from, ballot);
                 } else {
                     self.ballots.remove(from);
@@ -56,12 +57,18 @@ impl Election {
         out: &mut Vec<Effect<'_>>,
     ) {
         let Activity::Looking(looking) = &self.activity else { return };
-        let Looking { initial, proposal, .. } = *looking;
+        let Looking { initial, proposal, shy, .. } = *looking;
         let vote = ballot.vote;
         if vote.is_void() {
             // It does not vote, and need not be waited for.
             self.file(now_ms, from, ballot);
             return;
+        }
+        let has_spoken = proposal.is_eligible(&self.configs) || self.passive;
+        if !has_spoken && self.configs.is_voter(vote.leader) {
+            // It has said nothing in its round yet, so it need not call others to it. They would
+            // not come: they may know that it votes when it does not know that itself.
+            self.round = ballot.round;
         }
         if ballot.round < self.round || self.passive {
             // Whatever leader it had, it has none now.
@@ -69,21 +76,29 @@ impl Election {
             self.notify(from, out);
             return;
         }
-        if !self.configuration.is_voter(vote.leader) {
+        if !self.configs.is_voter(vote.leader) {
             return;
         }
-        if vote.leader == self.server && vote.beats(&initial, &self.configuration) {
+        if vote.leader == self.server && vote.beats(&initial, &self.configs) {
             self.contradict(now_ms, ballot.round, out);
             return;
         }
         let is_new = self.file(now_ms, from, ballot);
         if ballot.round > self.round {
             self.round = ballot.round;
-            let best = if vote.beats(&initial, &self.configuration) { vote } else { initial };
-            self.propose(now_ms, best, out);
-        } else if vote.beats(&proposal, &self.configuration) {
+            let yields = if shy {
+                vote.history() >= initial.history()
+            } else {
+                vote.beats(&initial, &self.configs)
+            };
+            self.propose(now_ms, if yields { vote } else { initial }, out);
+        } else if shy && vote.history() < initial.history() {
+            if initial.beats(&proposal, &self.configs) {
+                self.propose(now_ms, initial, out);
+            }
+        } else if vote.beats(&proposal, &self.configs) {
             self.propose(now_ms, vote, out);
-        } else if is_new && proposal.beats(&vote, &self.configuration) {
+        } else if is_new && proposal.beats(&vote, &self.configs) {
             // It would have adopted ours, had it heard of it.
             self.notify(from, out);
         }
@@ -112,7 +127,7 @@ impl Election {
     fn abstain(&mut self, now_ms: i64, out: &mut Vec<Effect<'_>>) {
         let Activity::Looking(looking) = &mut self.activity else { return };
         self.passive = true;
-        if self.configuration.is_voter(self.server) {
+        if self.configs.is_voter(self.server) {
             looking.initial = Vote::void(self.server);
             let initial = looking.initial;
             self.propose(now_ms, initial, out);
@@ -126,7 +141,7 @@ impl Election {
         looking.finalize_at_ms = None;
         looking.resend_after_ms = RESEND_MS.0;
         looking.resend_at_ms = now_ms + RESEND_MS.0;
-        if self.configuration.is_voter(self.server) && !self.passive {
+        if self.configs.is_voter(self.server) && !self.passive {
             let own = Ballot { state: PeerState::Looking, vote, round: self.round };
             self.ballots.insert(self.server, own);
         } else {
@@ -161,7 +176,8 @@ impl Election {
         None
     }
 
-    /// The leader that a quorum has, with the round to be in.
+    /// The leader that a quorum has, with the round to be in. Either configuration will do while
+    /// there are two: the last one seen may have come to nothing, or be in force.
     fn established(&self) -> Option<(Vote, i64)> {
         self.ballots.settled().find_map(|(ballot, agreeing)| {
             let leader = ballot.vote.leader;
@@ -174,8 +190,8 @@ impl Election {
                 })
             };
             let found = leads
-                && ballot.vote.is_eligible(&self.configuration)
-                && self.configuration.is_quorum(&agreeing);
+                && ballot.vote.is_eligible(&self.configs)
+                && self.configs.is_perhaps_quorum(&agreeing);
             found.then_some((ballot.vote, ballot.round))
         })
     }
@@ -184,8 +200,8 @@ impl Election {
     fn elected(&self, now_ms: i64, looking: &mut Looking) -> Option<(Vote, i64)> {
         let proposal = looking.proposal;
         let agreeing = self.ballots.for_vote(&proposal, self.round);
-        if !proposal.is_eligible(&self.configuration)
-            || !self.configuration.is_quorum(&agreeing)
+        if !proposal.is_eligible(&self.configs)
+            || !self.configs.is_quorum(&agreeing)
             || self.passive
         {
             looking.finalize_at_ms = None;
@@ -199,7 +215,7 @@ impl Election {
     /// Whether the vote of a voter that does not agree may still come. A server never heard of may
     /// be about to connect. Where nobody has data, those that cannot be reached may have it.
     fn may_hear_more(&self, looking: &Looking, agreeing: &BTreeSet<ServerId>) -> bool {
-        self.configuration.voters().any(|voter| {
+        self.configs.voters().any(|voter| {
             let is_down = self.links.get(&voter) == Some(&false);
             let abstains = self.ballots.get(voter).is_some_and(|ballot| ballot.vote.is_void());
             voter != self.server
@@ -211,11 +227,10 @@ impl Election {
 
     fn conclude(&mut self, vote: Vote, round: i64, out: &mut Vec<Effect<'_>>) -> Decision {
         let leader = vote.leader;
-        let votes = self.configuration.is_voter(self.server) && !self.passive;
-        let (state, join_as) = match (leader == self.server, votes) {
-            (true, _) => (PeerState::Leading, Member::Participant),
-            (false, true) => (PeerState::Following, Member::Participant),
-            (false, false) => (PeerState::Observing, Member::Observer),
+        let (state, join_as) = match self.joins_as() {
+            _ if leader == self.server => (PeerState::Leading, Member::Participant),
+            Member::Participant => (PeerState::Following, Member::Participant),
+            Member::Observer => (PeerState::Observing, Member::Observer),
         };
         self.round = round;
         self.become_settled(state, vote);
@@ -224,6 +239,15 @@ impl Election {
             self.broadcast(out);
         }
         Decision { leader, join_as }
+    }
+
+    /// As what this server joins a leader. One that may have lost something joins as an observer
+    /// first, and so does one that is not in the ensemble yet: the leader may know that it is.
+    fn joins_as(&self) -> Member {
+        let Activity::Looking(looking) = &self.activity else { return Member::Observer };
+        let votes = self.configs.is_voter(self.server);
+        let is_whole = if votes { !self.passive } else { !looking.fresh };
+        if is_whole { self.configs.member(self.server) } else { Member::Observer }
     }
 
     pub(super) fn become_settled(&mut self, state: PeerState, vote: Vote) {
@@ -235,13 +259,13 @@ impl Election {
     pub(super) fn remember(&mut self, server: ServerId, asks: bool) {
         if !asks {
             self.lookers.remove(&server);
-        } else if self.configuration.servers.contains_key(&server) {
+        } else if self.configs.contains(server) || self.lookers.len() < STRANGERS_MAX {
             self.lookers.insert(server);
         }
     }
 
     pub(super) fn broadcast(&self, out: &mut Vec<Effect<'_>>) {
-        for voter in self.configuration.voters().filter(|&voter| voter != self.server) {
+        for voter in self.configs.voters().filter(|&voter| voter != self.server) {
             self.notify(voter, out);
         }
     }

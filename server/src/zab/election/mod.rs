@@ -36,7 +36,7 @@ use quorate_protocol::Zxid;
 
 use self::ballots::{Ballot, Ballots};
 use super::{
-    configuration::Configuration,
+    configs::Configs,
     effect::Effect,
     types::{Member, ServerId},
 };
@@ -45,6 +45,9 @@ use super::{
 pub const FINALIZE_MS: i64 = 200;
 /// After how long without news a vote is sent again, at first and at most.
 pub const RESEND_MS: (i64, i64) = (200, 3200);
+/// How many servers may wait to be told of a leader, so that there is room for those that are in no
+/// configuration: they may be about to join.
+const STRANGERS_MAX: usize = 64;
 
 /// What a server brings into an election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +82,8 @@ pub struct Decision {
 #[derive(Debug)]
 pub struct Election {
     server: ServerId,
-    configuration: Configuration,
-    /// The configuration as sent.
+    configs: Configs,
+    /// The configuration in force as sent.
     config: Vec<u8>,
     /// The round this server is in. Only in memory, as in ZooKeeper: rounds need not be told apart
     /// across restarts.
@@ -111,6 +114,9 @@ struct Looking {
     /// What it votes for now.
     proposal: Vote,
     fresh: bool,
+    /// It votes in the last configuration seen only, and stands for election only if nobody else has
+    /// as much: those that do not know of that configuration could not follow it.
+    shy: bool,
     resend_after_ms: i64,
     resend_at_ms: i64,
     /// When to decide, once a quorum agrees.
@@ -127,12 +133,12 @@ struct Settled {
 }
 
 impl Election {
-    /// The elections of `server`, which may be none of the configuration's.
-    pub fn new(server: ServerId, configuration: Configuration) -> Self {
-        let config = configuration.to_string().into_bytes();
+    /// The elections of `server`, which may be none of the configurations'.
+    pub fn new(server: ServerId, configs: Configs) -> Self {
+        let config = configs.in_force().to_string().into_bytes();
         Self {
             server,
-            configuration,
+            configs,
             config,
             round: 0,
             ballots: Ballots::default(),
@@ -148,7 +154,7 @@ impl Election {
     pub fn start(&mut self, now_ms: i64, own: Own, out: &mut Vec<Effect<'_>>) -> Option<Decision> {
         // Transactions of a fresh server are what it was being given when it ended.
         self.passive = own.fresh && (self.passive || own.lost || own.zxid > Zxid::ZERO);
-        let initial = if !self.configuration.is_voter(self.server) {
+        let initial = if !self.configs.is_voter(self.server) {
             Vote::OBSERVER
         } else if self.passive {
             Vote::void(self.server)
@@ -160,6 +166,8 @@ impl Election {
             initial,
             proposal: initial,
             fresh: own.fresh,
+            shy: !self.configs.in_force().is_voter(self.server)
+                && self.configs.is_voter(self.server),
             resend_after_ms: RESEND_MS.0,
             resend_at_ms: now_ms,
             finalize_at_ms: None,
@@ -181,8 +189,13 @@ impl Election {
             return None;
         }
         looking.initial.zxid = zxid;
-        let initial = looking.initial;
-        if initial.beats(&looking.proposal, &self.configuration) {
+        let (initial, proposal) = (looking.initial, looking.proposal);
+        let stands = if looking.shy {
+            self.configs.is_eligible(proposal.leader) && initial.history() > proposal.history()
+        } else {
+            initial.beats(&proposal, &self.configs)
+        };
+        if stands {
             self.propose(now_ms, initial, out);
         }
         self.decide(now_ms, out)
@@ -200,7 +213,7 @@ impl Election {
             return None;
         }
         let asks = notification.state == PeerState::Looking;
-        let is_voter = self.configuration.is_voter(from);
+        let is_voter = self.configs.is_voter(from);
         match &self.activity {
             Activity::Looking(_) if is_voter => {
                 self.hear(now_ms, from, Ballot::of(notification), out);
@@ -235,7 +248,7 @@ impl Election {
         up: bool,
         out: &mut Vec<Effect<'_>>,
     ) -> Option<Decision> {
-        if !self.configuration.servers.contains_key(&server) {
+        if !self.configs.contains(server) {
             return None;
         }
         let was_up = self.links.insert(server, up) == Some(true);
@@ -243,9 +256,15 @@ impl Election {
             self.ballots.remove(server);
             self.lookers.remove(&server);
         }
-        let Activity::Looking(looking) = self.activity else { return None };
+        let Activity::Looking(looking) = self.activity else {
+            if up && self.configs.can_change() {
+                // It may know an earlier configuration only, and not where to ask.
+                self.notify(server, out);
+            }
+            return None;
+        };
         if up {
-            if self.configuration.is_voter(server) {
+            if self.configs.is_voter(server) {
                 // What was sent before may be lost.
                 self.notify(server, out);
                 self.learned_something(now_ms);
@@ -290,9 +309,17 @@ impl Election {
     }
 
     /// The servers have changed.
-    pub fn configure(&mut self, configuration: Configuration) {
-        self.config = configuration.to_string().into_bytes();
-        self.configuration = configuration;
+    pub fn configure(&mut self, configs: Configs) {
+        self.config = configs.in_force().to_string().into_bytes();
+        self.configs = configs;
+        let Self { configs, ballots, links, .. } = self;
+        ballots.retain(|voter| configs.is_voter(voter));
+        links.retain(|server, _| configs.contains(*server));
+    }
+
+    /// The configurations it goes by.
+    pub(super) fn configs(&self) -> &Configs {
+        &self.configs
     }
 
     /// What this server votes for, or voted for when it was settled. `None` before the start.
@@ -315,7 +342,7 @@ impl Election {
     pub fn is_deserted(&self) -> bool {
         let Activity::Settled(settled) = &self.activity else { return false };
         let against = self.ballots.against(settled.vote.leader, settled.round);
-        let faithful = self.configuration.voters().filter(|voter| !against.contains(voter));
-        settled.state == PeerState::Leading && !self.configuration.is_quorum(&faithful.collect())
+        let faithful = self.configs.voters().filter(|voter| !against.contains(voter));
+        settled.state == PeerState::Leading && !self.configs.is_quorum(&faithful.collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use quorate_protocol::Zxid;
 
-use crate::zab::{configuration::Configuration, types::ServerId};
+use crate::zab::{configs::Configs, types::ServerId};
 
 /// Whom a server wants as the leader, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,16 +65,20 @@ impl Vote {
         self.epoch > 0 || self.zxid > Zxid::ZERO || self.is_void()
     }
 
+    /// How late the history of its leader is.
+    pub(super) fn history(&self) -> (u32, Zxid) {
+        (self.epoch, self.zxid)
+    }
+
     /// Whether its leader can be one.
-    pub(super) fn is_eligible(&self, configuration: &Configuration) -> bool {
-        configuration.weight(self.leader) > 0
+    pub(super) fn is_eligible(&self, configs: &Configs) -> bool {
+        configs.is_eligible(self.leader)
     }
 
     /// Whether it is to be preferred to another vote: its leader has the later history. ZooKeeper's
     /// order; a server that cannot be elected comes behind all that can.
-    pub(super) fn beats(&self, other: &Self, configuration: &Configuration) -> bool {
+    pub(super) fn beats(&self, other: &Self, configs: &Configs) -> bool {
         let rank = |vote: &Self| (vote.epoch, vote.zxid, vote.leader);
-        self.is_eligible(configuration)
-            && (!other.is_eligible(configuration) || rank(self) > rank(other))
+        self.is_eligible(configs) && (!other.is_eligible(configs) || rank(self) > rank(other))
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use quorate_protocol::Zxid;
 
-use super::{Leader, Phase, Stage};
+use super::{Leader, Phase, Stage, reconfig::may_lead_on};
 use crate::zab::{
+    configuration::Configuration,
     context::{Context, Next},
     effect::Effect,
     types::{Features, LinkId, Member, ServerId},
@@ -17,14 +18,18 @@ impl Leader {
         &mut self,
         last: Zxid,
         count: u64,
+        reconfig: Option<Configuration>,
         ctx: &mut Context<'_, '_>,
     ) -> Next {
-        ctx.history.proposed(last, count);
+        ctx.history.proposed(last, count, reconfig);
         for (id, link) in &mut self.links {
             if link.is_live() && link.member == Member::Participant {
                 link.proposed(last, ctx.now_ms);
                 ctx.effects.push(Effect::SendProposals { link: *id });
             }
+        }
+        if !may_lead_on(ctx) {
+            return self.resign(ctx);
         }
         if last.counter() >= ctx.settings.roll_over {
             return self.roll_over(0, ctx);
@@ -56,10 +61,32 @@ impl Leader {
     /// B9: commits what a quorum has durably, this server included only as far as its own log is
     /// durable.
     pub(super) fn commit(&mut self, ctx: &mut Context<'_, '_>) -> Next {
-        let committed = ctx.history.committed();
-        let Some(upto) = self.acknowledged_by_quorum(committed, ctx) else {
-            return self.drained(ctx);
-        };
+        while let Some(upto) = self.acknowledged_by_quorum(ctx) {
+            match ctx.configs().pending().filter(|pending| *pending <= upto) {
+                None => self.commit_up_to(upto, ctx),
+                Some(pending) => {
+                    if let Some(before) = ctx.history.epochs().last_below(pending) {
+                        self.commit_up_to(before, ctx);
+                    }
+                    // B12: whoever learns of it may stop servers that it does without.
+                    if !ctx.history.may_activate(ctx.effects) {
+                        return Next::Stay;
+                    }
+                    match self.activate(pending, ctx) {
+                        Next::Stay => {}
+                        next => return next,
+                    }
+                }
+            }
+        }
+        self.drained(ctx)
+    }
+
+    /// Commits what is before the next configuration.
+    fn commit_up_to(&mut self, upto: Zxid, ctx: &mut Context<'_, '_>) {
+        if upto <= ctx.history.committed() {
+            return;
+        }
         if let Some(ticket) = self.rounds.committed(upto) {
             ctx.effects.push(Effect::Confirmed { ticket });
         }
@@ -77,18 +104,35 @@ impl Leader {
             });
         }
         ctx.commit(upto);
-        self.drained(ctx)
     }
 
-    /// The last transaction of this epoch behind `committed` that a quorum has durably.
-    fn acknowledged_by_quorum(&self, committed: Zxid, ctx: &Context<'_, '_>) -> Option<Zxid> {
+    /// The last transaction of this epoch behind what is committed that a quorum has durably. From
+    /// a configuration's transaction on it takes a quorum of that one, too.
+    fn acknowledged_by_quorum(&self, ctx: &Context<'_, '_>) -> Option<Zxid> {
         if !matches!(self.phase, Phase::Broadcast { .. }) {
             return None;
         }
+        let configs = ctx.configs();
+        let upto = self.acknowledged_in(configs.in_force(), ctx)?;
+        let Some(pending) = configs.pending().filter(|pending| *pending <= upto) else {
+            return Some(upto);
+        };
+        let by_both = self.acknowledged_in(configs.newest(), ctx).map(|last| last.min(upto));
+        let before = || ctx.history.epochs().last_below(pending);
+        by_both
+            .filter(|last| *last >= pending)
+            .or_else(before)
+            .filter(|last| *last > ctx.history.committed())
+    }
+
+    /// The last transaction of this epoch behind what is committed that a quorum of a
+    /// configuration has durably.
+    fn acknowledged_in(&self, config: &Configuration, ctx: &Context<'_, '_>) -> Option<Zxid> {
+        let committed = ctx.history.committed();
         let mut acks: Vec<(Zxid, ServerId)> = self
             .links
             .values()
-            .filter(|link| link.votes && link.has_epoch())
+            .filter(|link| link.is_follower() && link.has_epoch())
             .map(|link| (link.acked, link.server))
             .chain([(ctx.history.durable_last(), ctx.settings.server)])
             .filter(|(zxid, _)| *zxid > committed && zxid.epoch() == self.epoch)
@@ -97,7 +141,7 @@ impl Leader {
         let mut servers = BTreeSet::new();
         while let Some((zxid, server)) = acks.pop() {
             servers.insert(server);
-            if ctx.settings.configuration.is_quorum(&servers) {
+            if config.is_quorum(&servers) {
                 return Some(zxid);
             }
         }

@@ -24,9 +24,8 @@ impl Leader {
         ctx: &mut Context<'_, '_>,
     ) -> Next {
         let Greeting { server, member, accepted_epoch, config_version, features } = greeting;
-        let configuration = &ctx.settings.configuration;
         if server == ctx.settings.server
-            || config_version > configuration.version
+            || config_version > ctx.configs().newest().version
             || accepted_epoch >= EPOCH_LIMIT - 1
         {
             ctx.close(id);
@@ -38,13 +37,15 @@ impl Leader {
             self.links.remove(&old);
             ctx.close(old);
         }
-        let votes = member == Member::Participant && configuration.is_voter(server);
         let features = features.common(Features::ALL);
-        self.links.insert(id, Link::new(server, member, features, votes));
+        self.links.insert(id, Link::new(server, member, features));
+        let is_follower = member == Member::Participant;
+        let votes = is_follower && ctx.configs().is_voter(server);
+        let counts = is_follower || features != Features::NONE;
         match &mut self.phase {
             Phase::Discovery { heard, newest } => {
                 *newest = accepted_epoch.max(*newest);
-                if votes {
+                if counts {
                     heard.insert(server);
                 }
                 self.advance(ctx)
@@ -105,9 +106,10 @@ impl Leader {
             return self.refuse(id, ctx);
         }
         link.enter(Stage::Promised { last }, ctx);
-        if link.votes && current_epoch.is_some() {
+        link.has_vouched = current_epoch.is_some() && link.features != Features::NONE;
+        if link.vouches() && current_epoch.is_some() {
             by.insert(link.server);
-        } else if link.votes {
+        } else if link.is_follower() && ctx.configs().is_voter(link.server) {
             // It promised this epoch before: to another server, or on a link that ended too
             // early. If the others are not enough, a new epoch is, and nothing is gained by
             // waiting for the limit.

@@ -24,6 +24,9 @@ enum Successor {
     Another,
     /// This server itself, in an epoch behind this one.
     Renewed(u32),
+    /// Whoever is named when the configuration comes into force that does without this server as
+    /// the leader.
+    Designated,
 }
 
 impl Leader {
@@ -39,6 +42,12 @@ impl Leader {
     /// Goes on in an epoch behind `newest`, and behind this one.
     pub(super) fn roll_over(&mut self, newest: u32, ctx: &mut Context<'_, '_>) -> Next {
         self.drain(Successor::Renewed(newest), ctx)
+    }
+
+    /// Proposes nothing more: the configuration that was proposed last does without this server as
+    /// the leader.
+    pub(super) fn resign(&mut self, ctx: &mut Context<'_, '_>) -> Next {
+        self.drain(Successor::Designated, ctx)
     }
 
     fn drain(&mut self, to: Successor, ctx: &mut Context<'_, '_>) -> Next {
@@ -63,9 +72,13 @@ impl Leader {
                 self.announce(to, ctx);
                 Next::Follow(to)
             }
+            Successor::Designated => Next::Stay,
             Successor::Renewed(newest) => {
                 let is_old = |link: &Link| {
-                    link.votes && link.is_synced() && !link.features.has(Features::HAND_OVER)
+                    link.is_follower()
+                        && ctx.configs().is_voter(link.server)
+                        && link.is_synced()
+                        && !link.features.has(Features::HAND_OVER)
                 };
                 if self.links.values().any(is_old) {
                     return Next::Leave("the epoch is used up");
@@ -105,8 +118,8 @@ impl Leader {
 }
 
 fn is_candidate(link: &Link, ctx: &Context<'_, '_>) -> bool {
-    link.votes
+    link.is_follower()
         && link.is_synced()
         && link.features.has(Features::HAND_OVER)
-        && ctx.settings.configuration.weight(link.server) > 0
+        && ctx.configs().in_force().weight(link.server) > 0
 }

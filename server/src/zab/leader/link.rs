@@ -43,9 +43,10 @@ pub(super) struct Link {
     pub(super) server: ServerId,
     pub(super) member: Member,
     pub(super) features: Features,
-    /// Whether what it says counts for quorums: it is a voter and has come as a participant.
-    pub(super) votes: bool,
     pub(super) stage: Stage,
+    /// It has joined as an observer, and promised this epoch as a voter would: it may vote by a
+    /// configuration that it does not know of yet.
+    pub(super) has_vouched: bool,
     /// The last transaction of this epoch that is durable there, with all before it. Grows.
     pub(super) acked: Zxid,
     /// What the stream that brought it here ended with.
@@ -61,13 +62,13 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(server: ServerId, member: Member, features: Features, votes: bool) -> Self {
+    pub(super) fn new(server: ServerId, member: Member, features: Features) -> Self {
         Self {
             server,
             member,
             features,
-            votes,
             stage: Stage::Known,
+            has_vouched: false,
             acked: Zxid::ZERO,
             streamed: Zxid::ZERO,
             committed: Zxid::ZERO,
@@ -85,6 +86,19 @@ impl Link {
             features: self.features,
             synced: self.is_synced(),
         }
+    }
+
+    /// Whether what it says counts for quorums as far as it is a voter: it has come as a participant.
+    pub(super) fn is_follower(&self) -> bool {
+        self.member == Member::Participant
+    }
+
+    /// Whether its promise and its history count as far as it is a voter.
+    ///
+    /// An observer of ours promises and acknowledges as durably as a follower does, unless it is new
+    /// or has lost something, and then it does not promise at all.
+    pub(super) fn vouches(&self) -> bool {
+        self.is_follower() || self.has_vouched
     }
 
     /// Whether it gets what is proposed, or what is committed if it is an observer.

@@ -28,7 +28,7 @@ impl Leader {
             let followers: BTreeSet<ServerId> = self
                 .links
                 .values()
-                .filter(|link| link.votes && link.has_promised())
+                .filter(|link| link.is_follower() && link.has_promised())
                 .map(|link| link.server)
                 .collect();
             if !is_quorum(&followers, true, ctx) {
@@ -96,7 +96,7 @@ impl Leader {
         let mut echoes: Vec<(i64, ServerId)> = self
             .links
             .values()
-            .filter(|link| link.votes && link.is_synced())
+            .filter(|link| link.is_follower() && link.is_synced())
             .map(|link| (link.echoed, link.server))
             .chain([(self.rounds.begun(), ctx.settings.server)])
             .filter(|(round, _)| *round > self.rounds.confirmed())
@@ -105,7 +105,7 @@ impl Leader {
         let mut servers = BTreeSet::new();
         while let Some((round, server)) = echoes.pop() {
             servers.insert(server);
-            if ctx.settings.configuration.is_quorum(&servers) {
+            if ctx.configs().is_quorum(&servers) {
                 self.confirmed(round, ctx);
                 return;
             }

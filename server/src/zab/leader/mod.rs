@@ -7,6 +7,7 @@
 //! | `broadcast` | propose, gather acknowledgements, commit |
 //! | `liveness` | pings, limits on silence, is there still a quorum |
 //! | `hand_over` | leave the lead to another server, or go on in a later epoch |
+//! | `reconfig` | put a new configuration into force |
 //!
 //! The phases are those of the leader; each link has its own [`Stage`], since learners join at
 //! any time. What was said by a server counts though its link ends; what it says on a link
@@ -18,6 +19,7 @@ mod hand_over;
 mod link;
 mod liveness;
 pub(super) mod plan;
+mod reconfig;
 mod rounds;
 mod synchronization;
 
@@ -168,6 +170,8 @@ impl Leader {
             | Message::Proposal { .. }
             | Message::Commit { .. }
             | Message::Inform { .. }
+            | Message::CommitAndActivate { .. }
+            | Message::InformAndActivate { .. }
             | Message::HandOver { .. } => self.refuse(id, ctx),
         }
     }
@@ -210,11 +214,10 @@ impl Leader {
 
 /// Whether these servers, and this one if it is `with_self`, are a quorum.
 fn is_quorum(servers: &BTreeSet<ServerId>, with_self: bool, ctx: &Context<'_, '_>) -> bool {
-    let configuration = &ctx.settings.configuration;
     if !with_self {
-        return configuration.is_quorum(servers);
+        return ctx.configs().is_quorum(servers);
     }
     let mut servers = servers.clone();
     servers.insert(ctx.settings.server);
-    configuration.is_quorum(&servers)
+    ctx.configs().is_quorum(&servers)
 }

@@ -7,6 +7,7 @@ use quorate_protocol::Zxid;
 
 use super::{Leader, Phase, Stage, plan::plan};
 use crate::zab::{
+    configuration::Configuration,
     context::{Context, Next},
     effect::{Effect, Role},
     message::Message,
@@ -18,6 +19,7 @@ impl Leader {
     /// everything that is committed.
     pub(super) fn synchronize_all(&mut self, ctx: &mut Context<'_, '_>) -> Next {
         ctx.history.enter_epoch(self.epoch, ctx.effects);
+        self.number_configuration(ctx);
         let entered = ctx.history.appended();
         self.begin_phase(Phase::Synchronization { entered, by: BTreeSet::new() }, ctx);
         let promised: Vec<(LinkId, Zxid)> = self
@@ -32,6 +34,17 @@ impl Leader {
             self.synchronize(id, last, ctx);
         }
         Next::Stay
+    }
+
+    /// Compat: the configuration that comes from files gets a version in the first epoch, as it does
+    /// in ZooKeeper, so that from then on a server without one is known to be behind.
+    fn number_configuration(&self, ctx: &mut Context<'_, '_>) {
+        let newest = ctx.configs().newest();
+        if newest.version == 0 {
+            let version = Zxid::new(self.epoch, 0).0;
+            let numbered = Configuration { version, ..newest.clone() };
+            ctx.history.told(&numbered, ctx.effects);
+        }
     }
 
     /// Begins to bring a learner, whose last transaction is `last`, to this server's history.
@@ -81,7 +94,7 @@ impl Leader {
                 ctx.effects.push(Effect::SendInforms { link: id, after, upto: committed });
             }
         }
-        ctx.send(id, Message::NewLeader { epoch: self.epoch, config: b"" });
+        ctx.effects.push(Effect::SendNewLeader { link: id, epoch: self.epoch });
         if follows && last > committed {
             // Compat: before 3.9.3 a learner of ZooKeeper's that gets a proposal in front of the mark
             // and its commit behind it gives up, again and again under load (ZOOKEEPER-4394).
@@ -96,10 +109,10 @@ impl Leader {
         let Some(link) = self.links.get_mut(&id) else { return Next::Stay };
         link.enter(Stage::Acknowledged { proof: None }, ctx);
         link.acknowledged(link.streamed, last, ctx.now_ms);
-        let (server, votes) = (link.server, link.votes);
+        let (server, vouches) = (link.server, link.vouches());
         match &mut self.phase {
             Phase::Synchronization { by, .. } => {
-                if votes {
+                if vouches {
                     by.insert(server);
                 }
                 self.advance(ctx)
@@ -113,22 +126,30 @@ impl Leader {
         }
     }
 
-    /// A quorum has this server's history: all of it is committed.
+    /// A quorum has this server's history: all of it is committed, and the last configuration seen
+    /// is in force.
     pub(super) fn establish(&mut self, ctx: &mut Context<'_, '_>) -> Next {
+        if !ctx.history.may_activate(ctx.effects) {
+            return Next::Stay;
+        }
         self.begin_phase(Phase::Broadcast { draining: None }, ctx);
         self.next_check_ms = ctx.now_ms + ctx.settings.tick_ms;
         ctx.commit(ctx.history.last());
-        ctx.become_role(Role::Leading { epoch: self.epoch });
+        ctx.history.activate(ctx.effects);
+        let may_lead = ctx.configs().is_eligible(ctx.settings.server);
+        if may_lead {
+            ctx.become_role(Role::Leading { epoch: self.epoch });
+        }
         for id in self.links_where(|link| matches!(link.stage, Stage::Acknowledged { .. })) {
             self.welcome(id, ctx);
         }
-        Next::Stay
+        if may_lead { Next::Stay } else { Next::Leave("the configuration is without this server") }
     }
 
     /// Tells a learner that has the epoch's history that it may serve clients.
     fn welcome(&mut self, id: LinkId, ctx: &mut Context<'_, '_>) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        if link.member == Member::Observer && ctx.settings.configuration.is_voter(link.server) {
+        if link.member == Member::Observer && ctx.configs().is_voter(link.server) {
             // A voter that has lost its disk, and its promises with it: it may have helped to
             // establish a later epoch. Before it votes again, a quorum without it has to
             // confirm that there is none.

@@ -7,7 +7,7 @@ use crate::zab::{
     context::{Context, Next},
     effect::{Effect, Vouch},
     message::Message,
-    types::{Features, LinkId, Member, ServerId},
+    types::{Features, LinkId, ServerId},
 };
 
 /// How often a leader is tried, and how long after a failure. It may have learned later than this
@@ -82,7 +82,7 @@ impl Learner {
             server: ctx.settings.server,
             member: self.member,
             accepted_epoch: ctx.history.accepted_epoch(),
-            config_version: ctx.settings.configuration.version,
+            config_version: ctx.configs().in_force().version,
             features: Features::ALL,
         };
         ctx.send(id, info);
@@ -94,6 +94,7 @@ impl Learner {
             heard_ms: ctx.now_ms,
             closed: false,
             committed: Zxid::ZERO,
+            configuration: None,
         });
         Next::Stay
     }
@@ -121,10 +122,5 @@ impl Learner {
         };
         ctx.vouch_all(link.id, vouch);
         Next::Stay
-    }
-
-    /// Whether this server votes, though it has joined as an observer.
-    pub(super) fn is_to_vote(&self, ctx: &Context<'_, '_>) -> bool {
-        self.member == Member::Observer && ctx.settings.configuration.is_voter(ctx.settings.server)
     }
 }

@@ -17,6 +17,7 @@ use quorate_protocol::Zxid;
 
 use super::{
     LinkInfo,
+    configuration::Configuration,
     context::{Context, Next},
     message::Message,
     types::{Features, LinkId, Member, ServerId},
@@ -65,6 +66,8 @@ struct Link {
     closed: bool,
     /// What is committed if the leader is established.
     committed: Zxid,
+    /// The configuration that came with `NEWLEADER`.
+    configuration: Option<Configuration>,
 }
 
 /// How far a learner has come.

@@ -5,6 +5,8 @@ use quorate_protocol::Zxid;
 
 use super::{Learner, Link, Stage, State, unexpected};
 use crate::zab::{
+    configs,
+    configuration::Configuration,
     context::{Context, Next},
     effect::{Effect, Role, Vouch},
     message::Message,
@@ -97,13 +99,14 @@ impl Learner {
     pub(in crate::zab) fn snapshot_installed(
         &mut self,
         zxid: Zxid,
+        configuration: Option<&Configuration>,
         ctx: &mut Context<'_, '_>,
     ) -> Next {
         let State::Linked(link) = &mut self.state else { return Next::Stay };
         if link.stage != Stage::Installing {
             return Next::Stay;
         }
-        ctx.history.begin_anew(zxid);
+        ctx.history.begin_anew(zxid, configuration, ctx.effects);
         if link.closed {
             return Next::Leave("the leader closed the link");
         }
@@ -125,13 +128,21 @@ impl Learner {
                 Some(_) => Next::Stay,
                 None => unexpected(),
             },
-            Message::Inform { zxid, txn } => match link.log(zxid, txn, ctx) {
-                Some(_) if link.note_commit(zxid, ctx) => Next::Stay,
-                _ => unexpected(),
-            },
-            Message::Commit { zxid } if link.note_commit(zxid, ctx) => Next::Stay,
+            // Whatever is in force then is what this server goes by when it is up to date.
+            Message::Inform { zxid, txn } | Message::InformAndActivate { zxid, txn, .. } => {
+                match link.log(zxid, txn, ctx) {
+                    Some(_) if link.note_commit(zxid, ctx) => Next::Stay,
+                    _ => unexpected(),
+                }
+            }
+            Message::Commit { zxid } | Message::CommitAndActivate { zxid, .. }
+                if link.note_commit(zxid, ctx) =>
+            {
+                Next::Stay
+            }
             Message::Ping { .. } => Next::Stay,
-            Message::NewLeader { epoch, .. } if epoch == link.epoch => {
+            Message::NewLeader { epoch, config } if epoch == link.epoch => {
+                link.configuration = configs::read(config);
                 self.acknowledge_history(ctx);
                 Next::Stay
             }
@@ -145,6 +156,10 @@ impl Learner {
     fn acknowledge_history(&mut self, ctx: &mut Context<'_, '_>) {
         let State::Linked(link) = &mut self.state else { return };
         let epoch = link.epoch;
+        // B12: the configuration last seen is durable, too.
+        if let Some(config) = &link.configuration {
+            ctx.history.told(config, ctx.effects);
+        }
         if !self.fresh {
             ctx.history.enter_epoch(epoch, ctx.effects);
         }
@@ -187,14 +202,27 @@ impl Learner {
     fn up_to_date(&mut self, ctx: &mut Context<'_, '_>) -> Next {
         let State::Linked(link) = &mut self.state else { return Next::Stay };
         ctx.commit(link.committed);
+        // It may be that of a transaction that is not committed yet: a ZooKeeper leader says so much
+        // of the last one seen.
+        let is_waiting = |config: &Configuration| {
+            ctx.configs().pending().is_some_and(|pending| pending.0 == config.version)
+        };
+        if let Some(config) = link.configuration.take_if(|config| !is_waiting(config)) {
+            ctx.history.established(&config, ctx.effects);
+        }
         if self.fresh {
             // Not before: a leader that has been deposed says NEWLEADER, too, and whoever is in
             // an epoch votes.
             ctx.history.enter_epoch(link.epoch, ctx.effects);
             self.fresh = false;
         }
-        if self.is_to_vote(ctx) {
-            self.member = Member::Participant;
+        if !ctx.configs().is_eligible(self.leader) {
+            return Next::Leave("the configuration is without the leader");
+        }
+        // Also one that votes and has joined as an observer, since it may have lost something.
+        let member = ctx.configs().member(ctx.settings.server);
+        if self.member != member {
+            self.member = member;
             return self.rejoin(ctx);
         }
         let State::Linked(link) = &mut self.state else { return Next::Stay };
@@ -225,7 +253,8 @@ impl Link {
         ctx: &mut Context<'_, 'a>,
     ) -> Option<bool> {
         if ctx.history.is_next(zxid) && zxid.epoch() <= self.epoch {
-            ctx.history.log(zxid, txn, ctx.effects);
+            let reconfig = configs::in_transaction(txn).transpose().ok()?;
+            ctx.history.log(zxid, txn, reconfig, ctx.effects);
             return Some(true);
         }
         // A joiner gets some twice: in the stream that brings it here, and live. Compat: a

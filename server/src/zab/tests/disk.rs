@@ -1,16 +1,56 @@
 //! The log of a server: what it has been told, and what of it a crash leaves.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use quorate_protocol::Zxid;
+use bytes::BytesMut;
+use quorate_protocol::{Encode, OpCode, SessionId, Zxid};
 
 use crate::{
     storage::log::Epochs,
-    zab::{History, Position},
+    txn::{SetDataTxn, Txn, TxnHeader},
+    zab::{Configs, Configuration, History, Position},
 };
 
 /// A transaction and what it does: something that no other transaction does.
 pub(super) type Entry = (Zxid, u64);
+
+/// Which transactions bring a configuration.
+#[derive(Debug, Default)]
+pub(super) struct Book(BTreeMap<u64, Configuration>);
+
+impl Book {
+    pub(super) fn enter(&mut self, value: u64, config: Configuration) {
+        self.0.insert(value, config);
+    }
+
+    pub(super) fn configuration(&self, value: u64) -> Option<&Configuration> {
+        self.0.get(&value)
+    }
+
+    /// The last configuration among these, if there is one.
+    pub(super) fn last(&self, entries: &[Entry]) -> Option<&Configuration> {
+        entries.iter().rev().find_map(|(_, value)| self.configuration(*value))
+    }
+
+    /// A transaction's bytes.
+    pub(super) fn bytes(&self, (zxid, value): Entry) -> Vec<u8> {
+        let Some(config) = self.configuration(value) else { return value.to_be_bytes().to_vec() };
+        let mut bytes = BytesMut::new();
+        let client_id = SessionId(value.cast_signed());
+        let kind = OpCode::Reconfig;
+        TxnHeader { client_id, cxid: 0, zxid, time_ms: 0, kind }.encode(&mut bytes);
+        let text = config.to_string();
+        let data = Some(text.as_bytes());
+        Txn::Reconfig(SetDataTxn { path: "/zookeeper/config".into(), data, version: -1 })
+            .encode(&mut bytes);
+        bytes.to_vec()
+    }
+}
+
+/// What a transaction does, from its bytes: a header begins with it, too.
+pub(super) fn value_of(txn: &[u8]) -> u64 {
+    u64::from_be_bytes(*txn.first_chunk().unwrap())
+}
 
 /// What a log and the checkpoint below it hold.
 #[derive(Debug, Clone, Default)]
@@ -23,12 +63,15 @@ pub(super) struct Image {
     pub(super) committed: Zxid,
     /// Some of what there was is known to be lost.
     pub(super) incomplete: bool,
+    /// What is noted of configurations.
+    pub(super) configuration: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Op {
     Accepted(u32),
     Current(u32),
+    Configuration(Vec<u8>),
     Txn(Entry),
     Truncate(Zxid),
     Install(Zxid, Vec<Entry>),
@@ -42,6 +85,7 @@ impl Image {
                 self.current = epoch;
                 self.incomplete = false;
             }
+            Op::Configuration(bytes) => self.configuration = bytes,
             Op::Txn(entry) => self.entries.push(entry),
             Op::Truncate(to) => self.entries.retain(|(zxid, _)| *zxid <= to),
             Op::Install(zxid, entries) => {
@@ -98,7 +142,7 @@ pub(super) struct Synced {
 
 impl Disk {
     /// What recovery tells after a crash, of which `kept` operations that were under way remain.
-    pub(super) fn recover(&mut self, kept: usize) -> History {
+    pub(super) fn recover(&mut self, kept: usize, file: &Configuration, book: &Book) -> History {
         let under_way = std::mem::take(&mut self.waiting);
         for (op, ..) in under_way.into_iter().take(kept) {
             self.durable.perform(op);
@@ -107,7 +151,18 @@ impl Disk {
         image.committed = image.committed.max(image.floor).min(image.last());
         self.memory = image.clone();
         (self.appended, self.synced) = (Position(0), Position(0));
-        History::new(image.accepted, image.current, image.epochs(), image.committed)
+        let mut configs = Configs::new(file.clone(), true);
+        assert!(image.configuration.is_empty() || configs.recover(&image.configuration));
+        for entry in &image.entries {
+            match book.configuration(entry.1) {
+                Some(config) if entry.0 <= image.committed => {
+                    configs.recover_applied(config.to_string().as_bytes());
+                }
+                Some(_) => configs.recover_logged(&book.bytes(*entry)),
+                None => {}
+            }
+        }
+        History::new(image.accepted, image.current, image.epochs(), image.committed, configs)
             .with_loss(image.incomplete)
     }
 

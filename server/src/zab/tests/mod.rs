@@ -12,6 +12,7 @@ mod network;
 mod oracle;
 mod perform;
 mod random;
+mod reconfig;
 mod rules;
 mod scenarios;
 mod sequence;

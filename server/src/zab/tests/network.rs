@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use quorate_protocol::Zxid;
 
 use super::disk::Entry;
-use crate::zab::{Features, LinkId, Message};
+use crate::zab::{Features, LinkId, Message, ServerId};
 
 /// A message as it is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Packet {
     /// One without bytes of its own.
     Bare(Message<'static>),
-    Proposal(Zxid, [u8; 8]),
-    Inform(Zxid, [u8; 8]),
+    Proposal(Zxid, Vec<u8>),
+    Inform(Zxid, Vec<u8>),
+    Activation(Zxid, ServerId, Vec<u8>),
+    NewLeader(u32, String),
     Snapshot(Zxid, Vec<Entry>),
 }
 
@@ -21,10 +23,19 @@ impl Packet {
     pub(super) fn of(message: &Message<'_>) -> Self {
         Self::Bare(match *message {
             Message::Proposal { zxid, txn } => {
-                return Self::Proposal(zxid, txn.try_into().unwrap());
+                return Self::Proposal(zxid, txn.to_vec());
             }
-            Message::Inform { zxid, txn } => return Self::Inform(zxid, txn.try_into().unwrap()),
-            Message::NewLeader { epoch, .. } => Message::NewLeader { epoch, config: b"" },
+            Message::Inform { zxid, txn } => return Self::Inform(zxid, txn.to_vec()),
+            Message::InformAndActivate { zxid, leader, txn } => {
+                return Self::Activation(zxid, leader, txn.to_vec());
+            }
+            Message::NewLeader { epoch, config } => {
+                let text = std::str::from_utf8(config).unwrap();
+                return Self::NewLeader(epoch, text.to_owned());
+            }
+            Message::CommitAndActivate { zxid, leader } => {
+                Message::CommitAndActivate { zxid, leader }
+            }
             Message::Ping { round, .. } => Message::Ping { round, sessions: b"" },
             Message::LearnerInfo { server, member, accepted_epoch, config_version, features } => {
                 Message::LearnerInfo { server, member, accepted_epoch, config_version, features }
@@ -56,6 +67,12 @@ impl Packet {
             Self::Bare(message) => *message,
             Self::Proposal(zxid, txn) => Message::Proposal { zxid: *zxid, txn },
             Self::Inform(zxid, txn) => Message::Inform { zxid: *zxid, txn },
+            Self::Activation(zxid, leader, txn) => {
+                Message::InformAndActivate { zxid: *zxid, leader: *leader, txn }
+            }
+            Self::NewLeader(epoch, config) => {
+                Message::NewLeader { epoch: *epoch, config: config.as_bytes() }
+            }
             Self::Snapshot(zxid, _) => Message::Snap { zxid: *zxid },
         }
     }

@@ -1,11 +1,13 @@
 //! What happens to a server, and how it does what its state machines say.
 
+use std::collections::BTreeSet;
+
 use quorate_protocol::Zxid;
 
 use super::{
-    disk::{Entry, Op},
+    disk::{Entry, Op, value_of},
     network::Packet,
-    world::{Event, Stream, TICK_MS, World},
+    world::{Event, Server, Stream, TICK_MS, World},
 };
 use crate::zab::{
     Effect, Features, Input, LinkId, Message, Position, Record, Role, SyncPlan, Vouch,
@@ -118,7 +120,9 @@ impl World {
     }
 
     fn connect(&mut self, from: usize, to: usize) {
-        let (leader, is_up) = (self.servers[to].id, self.servers[to].zab.is_some());
+        let leader = self.servers[to].id;
+        let is_known = self.servers[from].zab().configs().contains(leader);
+        let is_up = self.servers[to].zab.is_some() && is_known;
         if !is_up || !self.network.can_reach(from, to) || !self.network.can_reach(to, from) {
             self.input(from, Input::ConnectFailed { leader });
             return;
@@ -157,7 +161,9 @@ impl World {
                         self.network.end(wire, end).stalled = false;
                     }
                 }
-                self.input(index, Input::SnapshotInstalled { zxid });
+                let held = self.servers[index].disk.memory.up_to(zxid);
+                let configuration = self.book.last(held).cloned();
+                self.input(index, Input::SnapshotInstalled { zxid, configuration });
             }
         }
         self.schedule_sync(index);
@@ -225,7 +231,7 @@ impl World {
 
     fn send_entries(&mut self, index: usize, link: LinkId, after: Zxid, upto: Zxid) {
         for (zxid, value) in self.servers[index].disk.memory.between(after, upto).to_vec() {
-            self.send(index, link, Packet::Proposal(zxid, value.to_le_bytes()));
+            self.send(index, link, Packet::Proposal(zxid, self.book.bytes((zxid, value))));
         }
     }
 
@@ -288,7 +294,7 @@ impl World {
         }
         let cumulative = info.is_some_and(|info| info.features.has(Features::CUMULATIVE));
         for (zxid, value) in &entries {
-            self.send(index, link, Packet::Proposal(*zxid, value.to_le_bytes()));
+            self.send(index, link, Packet::Proposal(*zxid, self.book.bytes((*zxid, *value))));
             if !cumulative || *zxid == at {
                 self.send(index, link, Packet::of(&Message::Commit { zxid: *zxid }));
             }
@@ -306,11 +312,15 @@ impl World {
     pub(super) fn input(&mut self, index: usize, input: Input<'_>) {
         let Some(mut zab) = self.servers[index].zab.take() else { return };
         let mut effects = Vec::new();
+        // One that the last configuration seen does without leaves as soon as it is established.
+        let tried_to_lead = zab.leader() == Some(self.servers[index].id);
         zab.step(self.now_ms, input, &mut effects);
         self.servers[index].zab = Some(zab);
         let becomes_leader =
             |effect: &Effect<'_>| matches!(effect, Effect::Become(Role::Leading { .. }));
-        let leads = self.servers[index].leads.is_some() || effects.iter().any(becomes_leader);
+        let leads = tried_to_lead
+            || self.servers[index].leads.is_some()
+            || effects.iter().any(becomes_leader);
         for effect in effects {
             self.perform(index, effect, leads);
         }
@@ -399,7 +409,9 @@ impl World {
             Effect::Commit { upto } => {
                 let server = &self.servers[index];
                 self.print(|| format!("{} commits {upto}", index + 1));
-                self.oracle.commits(index, leads, server.disk.memory.up_to(upto));
+                let history = server.disk.memory.up_to(upto).to_vec();
+                self.assert_durable_at_quorum(&history);
+                self.oracle.commits(index, leads, &history);
             }
             Effect::Synchronize { link, plan, until } => {
                 let server = &mut self.servers[index];
@@ -426,7 +438,7 @@ impl World {
             Effect::SendInforms { link, after, upto } => {
                 let committed = self.servers[index].disk.memory.between(after, upto).to_vec();
                 for (zxid, value) in committed {
-                    self.send(index, link, Packet::Inform(zxid, value.to_le_bytes()));
+                    self.send(index, link, Packet::Inform(zxid, self.book.bytes((zxid, value))));
                 }
             }
             Effect::AnswerPing { link, round } => {
@@ -435,7 +447,66 @@ impl World {
             }
             Effect::SessionsHeard { .. } => {}
             Effect::Confirmed { ticket } => self.oracle.confirmed(index, ticket),
+            Effect::SendNewLeader { link, epoch } => {
+                let zab = self.servers[index].zab();
+                let config = match zab.role() {
+                    Role::Leading { .. } | Role::Draining => zab.configs().in_force(),
+                    _ => zab.configs().newest(),
+                };
+                let packet = Packet::NewLeader(epoch, config.to_string());
+                self.send(index, link, packet);
+            }
+            Effect::SendActivation { link, zxid, leader, observes } => {
+                let entry = self.servers[index].disk.memory.up_to(zxid).last().copied().unwrap();
+                assert_eq!(entry.0, zxid);
+                let packet = if observes {
+                    Packet::Activation(zxid, leader, self.book.bytes(entry))
+                } else {
+                    Packet::of(&Message::CommitAndActivate { zxid, leader })
+                };
+                self.send(index, link, packet);
+            }
+            Effect::Configured => self.configured(index),
             Effect::Halt(why) => panic!("server {} halts: {why}", index + 1),
+        }
+    }
+
+    /// B9: what is about to be committed for the first time is in the logs of a quorum, durably: of
+    /// the configuration in force then, and of the one that a transaction brings.
+    fn assert_durable_at_quorum(&self, history: &[Entry]) {
+        let known = self.oracle.committed.len().min(history.len());
+        for (index, entry) in history.iter().enumerate().skip(known) {
+            let holds = |server: &&Server| server.disk.durable.entries.get(index) == Some(entry);
+            let holders: BTreeSet<_> =
+                self.servers.iter().filter(holds).map(|server| server.id).collect();
+            // What is behind a configuration in the same commit may have had both as its judges.
+            let in_force = self.book.last(&history[..known]).unwrap_or(&self.first);
+            let next = self.book.configuration(entry.1);
+            for config in [in_force].into_iter().chain(next) {
+                assert!(
+                    config.is_quorum(&holders),
+                    "{entry:?} is committed and in the logs of {holders:?} only, of {config}"
+                );
+            }
+        }
+    }
+
+    /// Servers that it has not known come into reach.
+    fn configured(&mut self, index: usize) {
+        let configs = self.servers[index].zab().configs().clone();
+        self.print(|| {
+            let last_seen = configs.last_seen().map(|config| format!("{config}"));
+            format!("{} goes by {} and {last_seen:?}", index + 1, configs.in_force())
+        });
+        let known = std::mem::take(&mut self.servers[index].known);
+        self.servers[index].known = configs.servers().collect();
+        for other in (0..self.servers.len()).filter(|other| *other != index) {
+            let id = self.servers[other].id;
+            if configs.contains(id) && !known.contains(&id) {
+                let up = self.servers[other].zab.is_some() && self.is_connected(index, other);
+                let at_ms = self.now_ms + self.delay();
+                self.schedule(at_ms, Event::Reachable { at: index, server: other, up });
+            }
         }
     }
 
@@ -443,9 +514,8 @@ impl World {
         let op = match record {
             Record::AcceptedEpoch(epoch) => Op::Accepted(epoch),
             Record::CurrentEpoch(epoch) => Op::Current(epoch),
-            Record::Transaction { zxid, txn } => {
-                Op::Txn((zxid, u64::from_le_bytes(txn.try_into().unwrap())))
-            }
+            Record::Transaction { zxid, txn } => Op::Txn((zxid, value_of(txn))),
+            Record::Configuration(bytes) => Op::Configuration(bytes),
         };
         self.servers[index].disk.append(op, position, self.now_ms);
         self.schedule_sync(index);
@@ -462,6 +532,9 @@ impl World {
             Role::Leading { epoch } => {
                 server.leads = Some(epoch);
                 let log = &server.disk.memory.entries;
+                let log = log.clone();
+                let log = &log;
+                self.assert_durable_at_quorum(log);
                 self.oracle.established(index, epoch, log);
                 // What came in a snapshot counts as committed there without saying so.
                 self.oracle.commits(index, true, log);

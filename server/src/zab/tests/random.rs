@@ -1,6 +1,9 @@
 //! Random schedules: faults drawn from a seed, then none, and everybody must come together.
 
+use std::collections::BTreeMap;
+
 use super::world::{Pace, Server, TICK_MS, World};
+use crate::zab::Configuration;
 
 fn run(seed: u64, prints: bool) {
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -16,7 +19,11 @@ fn run(seed: u64, prints: bool) {
     if rng.u32(..3) == 0 {
         world.servers.iter_mut().for_each(|server| server.is_java = rng.bool());
     }
-    let all = voters + observers;
+    let changes = rng.bool();
+    if changes {
+        world.add_joiners(rng.usize(..3), rng.usize(1..=2));
+    }
+    let all = world.servers.len();
     (0..all).for_each(|server| world.start(server));
     for _ in 0..rng.usize(20..120) {
         world.run_ms(rng.i64(0..4 * TICK_MS));
@@ -25,6 +32,11 @@ fn run(seed: u64, prints: bool) {
             world.propose(server, rng.u64(1..6));
             if rng.bool() {
                 world.confirm(server);
+            }
+            if changes && rng.u32(..6) == 0 {
+                let next = configuration(&mut rng, &world);
+                world.reconfigure(server, next);
+                world.propose(server, rng.u64(1..3));
             }
         }
     }
@@ -56,7 +68,11 @@ fn fault(rng: &mut fastrand::Rng, world: &mut World, voters: usize) {
             // One at a time may lose its disk, and only where others have something and are a
             // quorum.
             let is_whole = |server: &Server| server.disk.durable.current > 0;
-            if rng.u32(..4) == 0 && voters >= 3 && world.servers.iter().all(is_whole) {
+            if rng.u32(..4) == 0
+                && voters >= 3
+                && world.servers.iter().all(is_whole)
+                && can_do_without(world, server)
+            {
                 if rng.bool() {
                     world.wipe(server);
                 } else {
@@ -89,6 +105,39 @@ fn fault(rng: &mut fastrand::Rng, world: &mut World, voters: usize) {
         18 if is_up => world.input(server, crate::zab::Input::HandOver),
         _ => {}
     }
+}
+
+/// Some of the servers, some of them as observers, now and then one of them elsewhere.
+fn configuration(rng: &mut fastrand::Rng, world: &World) -> Configuration {
+    loop {
+        let mut servers = BTreeMap::new();
+        for server in &world.servers {
+            let role = ["participant", "participant", "participant", "observer"][rng.usize(..4)];
+            let port = if rng.u32(..20) == 0 { 9 } else { 1 };
+            if rng.u32(..4) > 0 {
+                let line = format!("h{}:{port}:2:{role}", server.id);
+                servers.insert(server.id, line.parse().unwrap());
+            }
+        }
+        let next = Configuration { version: 0, servers };
+        if next.voters().next().is_some() {
+            return next;
+        }
+    }
+}
+
+/// Whether all others are up, agree on the configuration, and are a quorum of it.
+fn can_do_without(world: &World, server: usize) -> bool {
+    let mut others = world.servers.iter().enumerate().filter(|(other, _)| *other != server);
+    let ids = others.clone().map(|(_, server)| server.id).collect();
+    let configs = |server: &Server| server.zab.as_ref().map(|zab| zab.configs().clone());
+    let all: Vec<_> = others.clone().map(|(_, server)| configs(server)).collect();
+    others.all(|(_, server)| server.zab.is_some())
+        && all.windows(2).all(|pair| pair[0] == pair[1])
+        && all
+            .iter()
+            .flatten()
+            .all(|configs| configs.last_seen().is_none() && configs.is_quorum(&ids))
 }
 
 /// A seed of a failure: `ZAB_SEED=7 cargo test -p quorate-server zab::tests::random -- --nocapture`

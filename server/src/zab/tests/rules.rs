@@ -67,7 +67,7 @@ fn zookeeper_1697_a_large_snapshot_outlives_every_limit() {
     solo.tell(Input::SnapshotReceived { link, zxid: z(4, 9) });
     assert!(solo.wait(10_000).is_empty(), "nothing may happen while it is installed");
     assert!(solo.tell(Input::Closed { link }).is_empty(), "not even this");
-    assert!(solo.tell(Input::SnapshotInstalled { zxid: z(4, 9) }).is_empty());
+    assert!(solo.tell(Input::SnapshotInstalled { zxid: z(4, 9), configuration: None }).is_empty());
     assert_eq!(solo.zab.leader(), None);
     assert_eq!(solo.zab.history().last(), z(4, 9));
 }
@@ -82,7 +82,7 @@ fn a_snapshot_of_a_leader_without_a_quorum_gives_way_to_an_older_one() {
         solo.hears(epoch.into(), Message::LeaderInfo { epoch, features: Features::NONE });
         solo.hears(epoch.into(), Message::Snap { zxid });
         solo.tell(Input::SnapshotReceived { link, zxid });
-        solo.tell(Input::SnapshotInstalled { zxid });
+        solo.tell(Input::SnapshotInstalled { zxid, configuration: None });
         assert_eq!(solo.zab.history().last(), zxid);
         solo.tell(Input::Closed { link });
         assert_eq!(solo.zab.leader(), None);
@@ -98,7 +98,7 @@ fn what_a_zookeeper_leaders_snapshot_holds_comes_live_as_well() {
     solo.hears(9, Message::LeaderInfo { epoch: 5, features: Features::NONE });
     solo.hears(9, Message::Snap { zxid: z(5, 9) });
     solo.tell(Input::SnapshotReceived { link, zxid: z(5, 9) });
-    solo.tell(Input::SnapshotInstalled { zxid: z(5, 9) });
+    solo.tell(Input::SnapshotInstalled { zxid: z(5, 9), configuration: None });
     for counter in 7..=9 {
         let zxid = z(5, counter);
         assert!(solo.hears(9, Message::Proposal { zxid, txn: b"old" }).is_empty());

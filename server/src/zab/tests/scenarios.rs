@@ -18,7 +18,7 @@ fn is_snapshot(packet: &Packet) -> bool {
 }
 
 fn is_new_leader(packet: &Packet) -> bool {
-    matches!(packet, Packet::Bare(Message::NewLeader { .. }))
+    matches!(packet, Packet::NewLeader(..))
 }
 
 fn is_ack(packet: &Packet) -> bool {

@@ -184,7 +184,7 @@ fn a_cut_and_a_snapshot_from_a_java_leader() {
     assert!(solo.hears(9, Message::Snap { zxid: z(4, 9) }).is_empty());
     let received = Input::SnapshotReceived { link: LinkId(9), zxid: z(4, 9) };
     assert_eq!(solo.tell(received), ["install 9"]);
-    assert!(solo.tell(Input::SnapshotInstalled { zxid: z(4, 9) }).is_empty());
+    assert!(solo.tell(Input::SnapshotInstalled { zxid: z(4, 9), configuration: None }).is_empty());
     // What the leader proposed while it wrote the snapshot comes again.
     assert!(solo.hears(9, Message::Commit { zxid: z(4, 9) }).is_empty());
     assert_eq!(solo.hears(9, proposal(z(5, 1))), ["log 5:1"]);

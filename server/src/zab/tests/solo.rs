@@ -5,8 +5,8 @@ use quorate_protocol::Zxid;
 use crate::{
     storage::log::Epochs,
     zab::{
-        Configuration, Effect, Features, History, Input, LinkId, Member, Message, Position, Record,
-        Role, ServerId, Settings, SyncPlan, Vouch, Zab,
+        Configs, Configuration, Effect, Features, History, Input, LinkId, Member, Message,
+        Position, Record, Role, ServerId, Settings, SyncPlan, Vouch, Zab,
         election::{Notification, PeerState, Vote},
     },
 };
@@ -39,14 +39,14 @@ impl Solo {
         let committed = Zxid::ZERO;
         let settings = Settings {
             server: ServerId(2),
-            configuration: Configuration::parse(servers).unwrap(),
             tick_ms: 100,
             init_limit: 10,
             sync_limit: 5,
             roll_over: 1000,
             observer_masters: false,
         };
-        let zab = Zab::new(settings, History::new(epoch, epoch, epochs, committed));
+        let configs = Configs::new(Configuration::parse(servers).unwrap(), false);
+        let zab = Zab::new(settings, History::new(epoch, epoch, epochs, committed, configs));
         Self {
             zab,
             now_ms: 0,
@@ -169,7 +169,12 @@ impl Solo {
 
     fn perform(&mut self, effect: &Effect<'_>) {
         let said = match *effect {
-            Effect::Wake { .. } | Effect::Notify { .. } => return,
+            Effect::Wake { .. } | Effect::Notify { .. } | Effect::Configured => return,
+            Effect::SendNewLeader { link, epoch } => format!("{} NEWLEADER {epoch}", link.0),
+            Effect::SendActivation { link, zxid, leader, observes } => {
+                let kind = if observes { "INFORMANDACTIVATE" } else { "COMMITANDACTIVATE" };
+                format!("{} {kind} {} {leader}", link.0, show(zxid))
+            }
             Effect::Connect { leader } => format!("connect {leader}"),
             Effect::Close { link } => format!("close {}", link.0),
             Effect::Send { link, message } => format!("{} {}", link.0, text(&message)),
@@ -181,13 +186,16 @@ impl Solo {
                 }
                 return;
             }
-            Effect::Append { position, record } => {
+            Effect::Append { position, ref record } => {
                 assert_eq!(position.0, self.appended.0 + 1);
                 self.appended = position;
                 match record {
                     Record::AcceptedEpoch(epoch) => format!("log accepted {epoch}"),
                     Record::CurrentEpoch(epoch) => format!("log current {epoch}"),
-                    Record::Transaction { zxid, .. } => format!("log {}", show(zxid)),
+                    Record::Configuration(bytes) => {
+                        format!("log configuration {}", bytes.escape_ascii())
+                    }
+                    Record::Transaction { zxid, .. } => format!("log {}", show(*zxid)),
                 }
             }
             Effect::Truncate { to } => format!("cut {}", show(to)),
@@ -235,7 +243,7 @@ impl Solo {
     /// Transactions that this server as the leader has put into its log.
     pub(super) fn proposes(&mut self, last: Zxid, count: u64) -> Vec<String> {
         self.appended.0 += count;
-        self.tell(Input::Proposed { last, count })
+        self.tell(Input::Proposed { last, count, reconfig: None })
     }
 
     pub(super) fn caught_up(&mut self, link: u64, upto: Zxid) -> Vec<String> {
@@ -273,6 +281,8 @@ fn text(message: &Message<'_>) -> String {
         | Message::Snap { .. }
         | Message::Proposal { .. }
         | Message::Commit { .. }
+        | Message::CommitAndActivate { .. }
+        | Message::InformAndActivate { .. }
         | Message::Inform { .. } => unreachable!("said by other effects"),
     }
 }

@@ -1,16 +1,16 @@
 //! An ensemble on virtual time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_protocol::Zxid;
 
 use super::{
-    disk::{Disk, Entry},
+    disk::{Book, Disk, Entry},
     network::{Network, Packet},
     oracle::Oracle,
 };
 use crate::zab::{
-    Configuration, Input, LinkId, Position, Role, ServerId, Settings, SyncPlan, Vouch, Zab,
+    Configuration, Input, LinkId, Member, Position, Role, ServerId, Settings, SyncPlan, Vouch, Zab,
     election::Notification,
 };
 
@@ -78,6 +78,10 @@ pub(super) enum Event {
 pub(super) struct Server {
     pub(super) id: ServerId,
     pub(super) settings: Settings,
+    /// The configuration in its files.
+    pub(super) file: Configuration,
+    /// The servers it has connections of the election port to.
+    pub(super) known: BTreeSet<ServerId>,
     pub(super) zab: Option<Zab>,
     /// It speaks ZooKeeper's protocol and no more.
     pub(super) is_java: bool,
@@ -117,6 +121,9 @@ pub(super) struct World {
     /// All messages that were delivered: from, to, what.
     pub(super) delivered: Vec<(ServerId, ServerId, Packet)>,
     pub(super) prints: bool,
+    /// The configuration that the ensemble begins with.
+    pub(super) first: Configuration,
+    pub(super) book: Book,
     events: BTreeMap<(i64, u64), Event>,
     sequence: u64,
     next_value: u64,
@@ -135,19 +142,20 @@ impl World {
         let servers = configuration.servers.keys().map(|id| {
             let settings = Settings {
                 server: *id,
-                configuration: configuration.clone(),
                 tick_ms: TICK_MS,
                 init_limit: 10,
                 sync_limit: 5,
                 roll_over: Settings::ROLL_OVER,
                 observer_masters: false,
             };
-            Server::new(*id, settings)
+            Server::new(*id, settings, configuration.clone())
         });
         Self {
             now_ms: 0,
             rng: fastrand::Rng::with_seed(seed),
             servers: servers.collect(),
+            first: configuration.clone(),
+            book: Book::default(),
             network: Network::default(),
             oracle: Oracle::default(),
             pace: Pace::Steady,
@@ -157,6 +165,21 @@ impl World {
             sequence: 0,
             next_value: 0,
             next_ticket: 0,
+        }
+    }
+
+    /// Adds servers that are in no configuration but their own, which names some others, too.
+    pub(super) fn add_joiners(&mut self, count: usize, seeds: usize) {
+        for _ in 0..count {
+            let id = ServerId(self.servers[self.servers.len() - 1].id.0 + 1);
+            let mut servers = self.first.servers.clone();
+            while servers.len() > seeds {
+                servers.pop_last();
+            }
+            servers.insert(id, format!("h{id}:1:2:participant").parse().unwrap());
+            let file = Configuration { version: 0, servers };
+            let settings = Settings { server: id, ..self.servers[0].settings.clone() };
+            self.servers.push(Server::new(id, settings, file));
         }
     }
 
@@ -285,7 +308,8 @@ impl World {
         self.print(|| format!("{} starts", index + 1));
         let server = &mut self.servers[index];
         assert!(server.zab.is_none(), "server {} is up", server.id);
-        let history = server.disk.recover(kept);
+        let history = server.disk.recover(kept, &server.file, &self.book);
+        server.known.clear();
         server.applied = server.disk.memory.up_to(history.committed()).len();
         server.life += 1;
         server.sync_is_due = false;
@@ -382,7 +406,7 @@ impl World {
         }
     }
 
-    fn is_connected(&self, a: usize, b: usize) -> bool {
+    pub(super) fn is_connected(&self, a: usize, b: usize) -> bool {
         self.network.can_reach(a, b) && self.network.can_reach(b, a)
     }
 
@@ -441,7 +465,38 @@ impl World {
         server.newest = (before, last);
         self.print(|| format!("{} proposes up to {last}", index + 1));
         self.schedule_sync(index);
-        self.input(index, Input::Proposed { last, count });
+        self.input(index, Input::Proposed { last, count, reconfig: None });
+        true
+    }
+
+    /// The leader proposes another configuration, behind `count` transactions; false if it may not.
+    pub(super) fn reconfigure(&mut self, index: usize, mut next: Configuration) -> bool {
+        let server = &mut self.servers[index];
+        let Some(Role::Leading { epoch }) = server.zab.as_ref().map(Zab::role) else {
+            return false;
+        };
+        let zab = server.zab();
+        let followers = zab.links().into_iter().filter(|link| {
+            link.synced
+                && link.member == Member::Participant
+                && zab.configs().member(link.server) == Member::Participant
+        });
+        let synced = followers.map(|link| link.server).chain([server.id]).collect();
+        if zab.configs().last_seen().is_some() || !next.is_quorum(&synced) {
+            return false;
+        }
+        self.next_value += 1;
+        let before = server.disk.memory.last();
+        let last = before.max(Zxid::new(epoch, 0)).next().unwrap();
+        next.version = last.0;
+        let entry = (last, self.next_value);
+        self.oracle.proposed(entry);
+        self.book.enter(self.next_value, next.clone());
+        server.disk.propose(entry, self.now_ms);
+        server.newest = (before, last);
+        self.print(|| format!("{} proposes {next}", index + 1));
+        self.schedule_sync(index);
+        self.input(index, Input::Proposed { last, count: 1, reconfig: Some(next) });
         true
     }
 
@@ -466,10 +521,12 @@ impl World {
 }
 
 impl Server {
-    fn new(id: ServerId, settings: Settings) -> Self {
+    fn new(id: ServerId, settings: Settings, file: Configuration) -> Self {
         Self {
             id,
             settings,
+            file,
+            known: BTreeSet::new(),
             zab: None,
             is_java: false,
             life: 0,

@@ -147,8 +147,10 @@ impl Established {
 /// shown.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// Which servers vote.
+    /// Which servers vote, by the last configuration that was delivered.
     pub participants: Vec<Server>,
+    /// Who votes by each configuration that is in any log, by its zxid.
+    pub configurations: BTreeMap<Zxid, Vec<Server>>,
     /// The servers.
     pub replicas: Vec<Replica>,
     /// All transactions that any server has delivered, in order.
@@ -165,6 +167,13 @@ impl Ledger {
             replicas: vec![Replica::default(); servers],
             ..Self::default()
         }
+    }
+
+    /// The voters of the configuration in force and of all that may come into force.
+    pub fn open_configurations(&self) -> impl Iterator<Item = &Vec<Server>> {
+        let last = self.delivered.last().map_or(Zxid::ZERO, |entry| entry.zxid);
+        let later = self.configurations.range(Zxid(last.0 + 1)..);
+        later.map(|(_, voters)| voters).chain([&self.participants])
     }
 
     /// How many delivered transactions there are up to `zxid`.
@@ -233,6 +242,9 @@ impl Ledger {
                 let replica = &mut self.replicas[*server];
                 if replica.delivered == self.delivered.len() {
                     self.delivered.push(*entry);
+                    if let Some(voters) = self.configurations.get(&entry.zxid) {
+                        self.participants.clone_from(voters);
+                    }
                 }
                 replica.delivered += 1;
                 replica.applied = entry.zxid;

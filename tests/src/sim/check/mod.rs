@@ -7,7 +7,11 @@ mod ledger;
 use std::fmt::{Display, Formatter};
 
 use quorate_protocol::{Decode, SessionId, Zxid};
-use quorate_server::{tree::Tree, txn::TxnRecord};
+use quorate_server::{
+    tree::Tree,
+    txn::{Txn, TxnRecord},
+    zab::{Configuration, ServerId},
+};
 
 pub use clients::Delivered;
 pub use ledger::{Entry, Established, Ledger, Replica, Role, Seen, Server};
@@ -89,6 +93,20 @@ impl Checker {
         match seen {
             Seen::State { server, applied, digest } => self.compare(*server, *applied, *digest),
             _ => Ok(()),
+        }
+    }
+
+    /// A transaction is in a log that may bring a configuration.
+    pub fn note_configuration(&mut self, zxid: Zxid, txn: &[u8]) {
+        let Ok(record) = TxnRecord::from_bytes(txn) else { return };
+        if let Txn::Reconfig(set) = record.txn
+            && let Some(text) = set.data.and_then(|data| std::str::from_utf8(data).ok())
+            && let Ok(configuration) = Configuration::parse(text)
+        {
+            let index =
+                |voter: ServerId| usize::try_from(voter.0 - 1).expect("a server of the plan");
+            let voters = configuration.voters().map(index).collect();
+            self.ledger.configurations.insert(zxid, voters);
         }
     }
 

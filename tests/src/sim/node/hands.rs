@@ -11,12 +11,13 @@ use std::{
 use quorate_server::{
     runtime::{Process, Shell, Stream},
     tree::Tree,
-    zab::{LinkId, ServerId, election::Notification},
+    zab::{Configs, LinkId, ServerId, election::Notification},
 };
 
 /// Something that is to be done.
 pub(super) enum Order {
     Notify { to: ServerId, notification: Notification },
+    Configure,
     Connect { leader: ServerId },
     Close { link: LinkId },
     Synchronize(Box<Stream>),
@@ -49,6 +50,10 @@ impl Hands {
 impl Shell for Hands {
     fn notify(&self, to: ServerId, notification: &Notification) {
         self.add(Order::Notify { to, notification: notification.clone() });
+    }
+
+    fn configure(&self, _: &Configs) {
+        self.add(Order::Configure);
     }
 
     fn connect(&self, leader: ServerId) {

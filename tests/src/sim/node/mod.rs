@@ -14,6 +14,7 @@ mod plant;
 mod settings;
 
 use std::{
+    collections::BTreeMap,
     fmt::{Debug, Formatter},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -22,15 +23,20 @@ use std::{
     },
 };
 
+use bytes::BytesMut;
+use quorate_protocol::{Encode, Id, OpCode, Xid, record::ReconfigRequest};
 use quorate_server::{
     admin::Environment,
     config::Settings,
     net::peers::PeerEvent,
+    request::Request,
     runtime::{Clock, Event, Input as NodeInput, Node, Shared, Surroundings},
+    watch::ConnId,
     zab::ServerId,
 };
 
 pub use plant::Plant;
+pub use settings::members;
 
 use self::{
     clients::Clients,
@@ -117,6 +123,7 @@ impl Factory for Nodes {
             clients: Clients::new(self.plant),
             jobs: Jobs::default(),
             observer,
+            reachable: BTreeMap::new(),
             hands,
             time,
             node,
@@ -138,6 +145,8 @@ struct Process {
     clients: Clients,
     jobs: Jobs,
     observer: Observer,
+    /// The servers it is connected with at the election port, or not any more.
+    reachable: BTreeMap<usize, bool>,
     /// It is to end, then at the latest.
     stops_at: Option<Micros>,
     is_over: bool,
@@ -188,6 +197,7 @@ impl Process {
                 tell(shared, PeerEvent::Notification { from: number(from), notification });
             }
             Input::Reachable { server, up } => {
+                self.reachable.insert(server, up);
                 tell(shared, PeerEvent::Reachable { server: number(server), up });
             }
             Input::LearnerCame { stream } => self.links.learner_came(stream),
@@ -206,6 +216,7 @@ impl Process {
                 self.jobs.work(&mut self.node, job, &mut self.observer, commands);
             }
             Input::Stop => self.stop(local),
+            Input::Reconfigure { members } => reconfigure(shared, &members),
             Input::HandOver => shared.submit(NodeInput::Ensemble(Event::HandOver)),
         }
     }
@@ -237,6 +248,13 @@ impl Process {
         match order {
             Order::Notify { to, notification } => {
                 commands.push(Command::Notify { to: index(to), notification });
+            }
+            Order::Configure => {
+                // Whoever is new to the server is among those whom the world connects it with.
+                for (&server, &up) in &self.reachable {
+                    let server = number(server);
+                    tell(&self.node.shared, PeerEvent::Reachable { server, up });
+                }
             }
             Order::Connect { leader } => {
                 self.links.dialing = Some(leader);
@@ -284,6 +302,26 @@ impl Process {
 
 fn tell(shared: &Shared, event: PeerEvent) {
     shared.submit(NodeInput::Ensemble(Event::Peer(event)));
+}
+
+/// The xid of what the operator asks for, which no client uses.
+pub const OPERATOR: Xid = Xid(i32::MIN);
+
+/// Asks the server, if it leads, for other servers, in the name of some session.
+fn reconfigure(shared: &Shared, members: &str) {
+    let Some(session) = shared.tree.read().sessions().keys().min().copied() else { return };
+    let body = ReconfigRequest {
+        joining: None,
+        leaving: None,
+        new_members: Some(members.into()),
+        config_id: -1,
+    };
+    let mut bytes = BytesMut::new();
+    body.encode(&mut bytes);
+    let auth = Arc::from([Id { scheme: "super".into(), id: String::new() }]);
+    let (conn, op, body) = (ConnId::NONE, OpCode::Reconfig, bytes.freeze());
+    let request = Request { session, conn, xid: OPERATOR, op, body, auth, is_local: false };
+    shared.submit(NodeInput::Ensemble(Event::Ask(request)));
 }
 
 /// The number of a server in the configuration.

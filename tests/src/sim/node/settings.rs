@@ -29,6 +29,7 @@ pub(super) fn of(common: &Settings, plan: &Plan, server: usize) -> Settings {
     let tick = Duration::from_millis(plan.tick_ms.unsigned_abs());
     settings.server_id = u8::try_from(number(server).0).expect("there are few servers");
     settings.ensemble = Some(ensemble(plan, server, tick));
+    settings.tree.reconfig = plan.menace.reconfigures();
     settings.sessions.tick = tick;
     settings.sessions.min_timeout = tick * 2;
     settings.sessions.max_timeout = tick * 20;
@@ -45,6 +46,7 @@ fn ensemble(plan: &Plan, server: usize, tick: Duration) -> EnsembleSettings {
     EnsembleSettings {
         me: number(server),
         configuration: configuration(plan),
+        file: None,
         tick,
         init_limit: plan.init_limit,
         sync_limit: plan.sync_limit,
@@ -55,6 +57,7 @@ fn ensemble(plan: &Plan, server: usize, tick: Duration) -> EnsembleSettings {
         finalize_wait: tick,
         min_notification_interval: tick,
         max_notification_interval: tick,
+        standalone_enabled: false,
         listen_on_all: false,
         tcp_keep_alive: false,
         multi_address: false,
@@ -65,13 +68,19 @@ fn ensemble(plan: &Plan, server: usize, tick: Duration) -> EnsembleSettings {
 }
 
 fn configuration(plan: &Plan) -> Configuration {
+    let votes = (0..plan.servers()).map(|server| (server, server < plan.participants));
+    Configuration::parse(&members(votes)).expect("the lines are valid")
+}
+
+/// The lines of these servers, and whether they vote.
+pub fn members(servers: impl Iterator<Item = (usize, bool)>) -> String {
     let mut text = String::new();
-    for server in 0..plan.servers() {
-        let member = if server < plan.participants { "participant" } else { "observer" };
+    for (server, votes) in servers {
+        let member = if votes { "participant" } else { "observer" };
         let (id, host) = (number(server), address(server).ip());
         writeln!(text, "server.{id}={host}:2888:3888:{member};{host}:2181").expect("it is text");
     }
-    Configuration::parse(&text).expect("the lines are valid")
+    text
 }
 
 /// Where a server's clients connect to.

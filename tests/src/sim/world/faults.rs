@@ -5,6 +5,7 @@ use crate::sim::{
     check::{Broken, Replica, Role},
     nemesis::Fault,
     network::Host,
+    node::members,
     queue::{MILLI, Micros},
     server::Input,
 };
@@ -120,6 +121,7 @@ impl World {
             Fault::Damage => self.damage(server),
             Fault::Wipe => self.wipe(server)?,
             Fault::RollBack => self.roll_back(server)?,
+            Fault::Reconfigure => self.reconfigure()?,
         };
         if happened {
             self.coverage.count(fault.name());
@@ -151,6 +153,20 @@ impl World {
                 }
             }
         }
+    }
+
+    /// An operator asks the leader for other servers.
+    fn reconfigure(&mut self) -> Result<bool, Broken> {
+        let Some(leader) = self.leader() else { return Ok(false) };
+        let mut servers = Vec::new();
+        for server in 0..self.machines.len() {
+            if self.random.chance(0.75) {
+                servers.push((server, self.random.chance(0.8)));
+            }
+        }
+        let members = members(servers.into_iter());
+        self.step(leader, Input::Reconfigure { members })?;
+        Ok(true)
     }
 
     // Processes and machines.

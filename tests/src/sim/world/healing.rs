@@ -41,6 +41,9 @@ impl World {
 
     /// A random quorum of those whose disks can be relied on, and some others.
     fn choose_core(&mut self) -> Vec<usize> {
+        if self.plan.menace.reconfigures() {
+            return self.choose_core_of_configurations();
+        }
         let participants = self.plan.participants;
         let is_whole = |&server: &usize| {
             self.machines[server].is_whole()
@@ -57,6 +60,27 @@ impl World {
         let others = participants..self.machines.len();
         let observers: Vec<_> = others.filter(|_| self.random.chance(0.5)).collect();
         whole.extend(observers);
+        whole.sort_unstable();
+        whole
+    }
+
+    /// As [`Self::choose_core`], of every configuration that is in force or may come into force.
+    fn choose_core_of_configurations(&mut self) -> Vec<usize> {
+        let ledger = self.checker.ledger();
+        let configurations: Vec<_> = ledger.open_configurations().cloned().collect();
+        let voters: BTreeSet<_> = configurations.iter().flatten().copied().collect();
+        let has_begun = |&server: &usize| ledger.replicas[server].current_epoch > 0;
+        let mut whole: Vec<_> = voters.into_iter().filter(has_begun).collect();
+        self.random.shuffle(&mut whole);
+        let is_quorum = |core: &[usize]| {
+            configurations.iter().all(|voters| {
+                2 * voters.iter().filter(|voter| core.contains(voter)).count() > voters.len()
+            })
+        };
+        let Some(least) = (1..=whole.len()).find(|&count| is_quorum(&whole[..count])) else {
+            return (0..self.machines.len()).collect();
+        };
+        whole.truncate(least + self.random.below(whole.len() - least + 1));
         whole.sort_unstable();
         whole
     }

@@ -267,6 +267,7 @@ impl World {
                 self.see(&Seen::Promised { server, accepted_epoch, current_epoch })
             }
             Report::Logged { zxid, txn } => {
+                self.checker.note_configuration(zxid, &txn);
                 self.see(&Seen::Logged { server, entry: Entry::of(zxid, &txn) })
             }
             Report::Cutting { to } => self.see(&Seen::Cutting { server, to }),
@@ -285,7 +286,12 @@ impl World {
 
     fn see_delivered(&mut self, server: usize, zxid: Zxid, txn: &[u8]) -> Result<(), Broken> {
         self.note(&("delivered", server, zxid));
-        self.checker.see_delivered(server, zxid, txn)
+        let voters = self.checker.ledger().participants.clone();
+        self.checker.see_delivered(server, zxid, txn)?;
+        if self.checker.ledger().participants != voters {
+            self.coverage.count("voters changed");
+        }
+        Ok(())
     }
 
     fn see_role(&mut self, server: usize, role: Role) -> Result<(), Broken> {

@@ -62,6 +62,7 @@ fn settings(own: i64, servers: BTreeMap<ServerId, Server>) -> Settings {
     Settings {
         server: ServerId(own),
         servers,
+        listen_on_all: false,
         connect_timeout: Duration::from_secs(5),
         handshake_timeout: Duration::from_secs(10),
         first_packet_timeout: Duration::from_secs(10),

@@ -7,6 +7,7 @@ use quorate_protocol::Zxid;
 
 use super::{Decision, Election, Notification, Own, PeerState, Vote};
 use crate::zab::{
+    configs::Configs,
     configuration::Configuration,
     effect::Effect,
     types::{Member, ServerId},
@@ -186,7 +187,7 @@ impl Ensemble {
     /// Starts a server, and connects it.
     fn start(&mut self, id: i64) {
         let id = ServerId(id);
-        let election = Election::new(id, self.configuration.clone());
+        let election = Election::new(id, Configs::new(self.configuration.clone(), false));
         self.nodes.get_mut(&id).unwrap().election = Some(election);
         for other in self.ids() {
             if self.are_connected(id, other) {

@@ -24,7 +24,10 @@ impl Lone {
         let servers: Vec<String> = (1..=voters).map(|id| format!("server.{id}=h:1:2")).collect();
         let text = format!("{}\n{more}", servers.join("\n"));
         let mut lone = Self {
-            election: Election::new(ServerId(id), Configuration::parse(&text).unwrap()),
+            election: Election::new(
+                ServerId(id),
+                Configs::new(Configuration::parse(&text).unwrap(), false),
+            ),
             now_ms: 0,
             decision: None,
             said: Vec::new(),
@@ -368,8 +371,14 @@ fn a_server_that_is_no_member_follows_without_a_vote() {
     lone.hear(3, Leading, vote(3, 2, 1), 5);
     assert_eq!(lone.leader(), None);
     lone.hear(1, Following, vote(3, 2, 1), 5);
-    let decision = Decision { leader: ServerId(3), join_as: Member::Observer };
+    let decision = Decision { leader: ServerId(3), join_as: Member::Participant };
     assert_eq!(lone.decision, Some(decision));
+
+    let mut lone = Lone::new(7, FRESH, 3, "");
+    lone.hear(3, Leading, vote(3, 2, 1), 5);
+    lone.hear(1, Following, vote(3, 2, 1), 5);
+    let decision = Decision { leader: ServerId(3), join_as: Member::Observer };
+    assert_eq!(lone.decision, Some(decision), "it may have lost something");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::{
         check::Broken,
         history::History,
         model::{Changed, Context, Model},
+        node::OPERATOR,
     },
 };
 
@@ -70,6 +71,10 @@ fn step(
     let header = &record.header;
     let (session, zxid) = (header.client_id, header.zxid);
     let mut changes = Vec::new();
+    if header.cxid == OPERATOR.0 {
+        // It concerns servers, and nothing that clients of this simulation look at.
+        return Ok(changes);
+    }
     match &record.txn {
         Txn::CreateSession { .. } => {
             if !replayed.opened.insert(session) {

@@ -42,8 +42,12 @@ impl Invariant for CommitQuorum {
                 if ledger.replicas[*server].delivered == ledger.delivered.len() =>
             {
                 let at = self.durable_at.remove(&entry.zxid).unwrap_or_default();
-                let votes = ledger.participants.iter().filter(|voter| at.contains(voter)).count();
-                if votes <= ledger.participants.len() / 2 {
+                // A configuration needs a quorum of its own, too.
+                let next = ledger.configurations.get(&entry.zxid);
+                let is_quorum = |voters: &Vec<Server>| {
+                    2 * voters.iter().filter(|voter| at.contains(voter)).count() > voters.len()
+                };
+                if ![&ledger.participants].into_iter().chain(next).all(is_quorum) {
                     return Err(format!(
                         "{server} delivers {}, which only {at:?} have durably",
                         entry.zxid

@@ -21,7 +21,8 @@ impl Invariant for Leadership2 {
             let first = ledger.leaders.get(epoch).map(|established| established.server);
             return Err(format!("{server} leads epoch {epoch}, which {first:?} has led"));
         }
-        if !ledger.participants.contains(server) {
+        let mut configurations = ledger.open_configurations();
+        if !configurations.any(|voters| voters.contains(server)) {
             return Err(format!("{server} leads and has no vote"));
         }
         Ok(())
