@@ -141,3 +141,8 @@ pub use state::{SessionDeadline, State, States, Status};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
 pub use watch::{Event, OneShot, Watch, WatchItem, WatchStream};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

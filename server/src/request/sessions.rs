@@ -115,7 +115,7 @@ mod tests {
 
     fn sessions(local_sessions_of: Option<u8>) -> Sessions {
         let settings = Settings { in_ensemble: true, local_sessions_of, ..Settings::default() };
-        Sessions::new(&Tree::new([0; 16]), &settings)
+        Sessions::new(&Tree::new(0), &settings)
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Shell for Members {
     fn configure(&self, configs: &Configs) {
         let servers = configs.servers();
         let servers = servers.filter_map(|id| Some((id, configs.server(id)?.clone()))).collect();
-        self.peers().configure(self.masters.reached(servers));
+        self.peers().configure(&self.masters.reached(servers));
         if let Some(files) = &self.files {
             files.write(configs);
         }

@@ -82,12 +82,12 @@ impl Peers {
     }
 
     /// Reaches these servers and no others from now on, and is reached where they say of this one.
-    pub fn configure(&self, servers: BTreeMap<ServerId, Server>) {
+    pub fn configure(&self, servers: &BTreeMap<ServerId, Server>) {
         let before = self.common.configure(servers.clone());
-        if before == servers {
+        if before == *servers {
             return;
         }
-        self.election.keep(&servers);
+        self.election.keep(servers);
         if let Some(own) = servers.get(&self.common.settings.server) {
             self.listening.go_to(&self.common, &self.election, own);
         }
