@@ -8,7 +8,7 @@ use crate::{
     LONG_SESSIONS, are_installed, assert_same_digests, load::Load, same_tree, start_led_by_last,
 };
 
-const KILLS: u64 = 6;
+const KILLS: u64 = 4;
 /// After so many the clients rest, and the trees are compared.
 const ROUND: u64 = 10;
 
