@@ -1,5 +1,7 @@
 //! Several operations in one request.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 use quorate_protocol::{
     Encode, ErrorCode, OpCode, Stat,
@@ -25,8 +27,34 @@ use crate::{
 /// See [`Client::multi`](crate::Client::multi).
 #[derive(Debug, Default)]
 pub struct Multi {
+    parts: Parts,
+}
+
+/// The operations of a request, encoded.
+#[derive(Debug, Default)]
+struct Parts {
     body: BytesMut,
+    /// What was wrong with the first that was wrong.
     wrong: Option<ErrorKind>,
+}
+
+impl Parts {
+    /// The server's path of the operation that is added next.
+    fn path_in<'p>(&mut self, view: &View, path: &'p str) -> Cow<'p, str> {
+        if let Err(error) = quorate_protocol::path::validate(path) {
+            self.wrong.get_or_insert(error.into());
+        }
+        view.path_in(path)
+    }
+
+    fn check(&self) -> Result<(), ErrorKind> {
+        self.wrong.clone().map_or(Ok(()), Err)
+    }
+
+    fn encode(&self, out: &mut BytesMut) {
+        out.extend_from_slice(&self.body);
+        MultiHeader::END.encode(out);
+    }
 }
 
 /// What came of a write of a multi.
@@ -105,8 +133,8 @@ impl Call<'_, Multi> {
     /// (timeout, repeatable).
     #[expect(clippy::should_implement_trait, reason = "it adds to a list, not two numbers")]
     pub fn add(mut self, part: impl MultiPart) -> Self {
-        if let Err(kind) = part.append(&mut self.request.body) {
-            self.request.wrong.get_or_insert(kind);
+        if let Err(kind) = part.append(&mut self.request.parts.body) {
+            self.request.parts.wrong.get_or_insert(kind);
         }
         self
     }
@@ -131,11 +159,8 @@ impl Call<'_, Multi> {
 
     /// Adds the condition that a node is there and has this version; -1 for any.
     pub fn check(mut self, path: &str, version: i32) -> Self {
-        if let Err(error) = quorate_protocol::path::validate(path) {
-            self.request.wrong.get_or_insert(error.into());
-        }
-        let path = self.view.path_in(path);
-        MultiOp::Check(CheckRequest { path, version }).encode(&mut self.request.body);
+        let path = self.request.parts.path_in(self.view, path);
+        MultiOp::Check(CheckRequest { path, version }).encode(&mut self.request.parts.body);
         self
     }
 }
@@ -154,12 +179,11 @@ impl Exchange for Multi {
     }
 
     fn check(&self) -> Result<(), ErrorKind> {
-        self.wrong.clone().map_or(Ok(()), Err)
+        self.parts.check()
     }
 
     fn encode(&self, _: &View, out: &mut BytesMut) {
-        out.extend_from_slice(&self.body);
-        MultiHeader::END.encode(out);
+        self.parts.encode(out);
     }
 
     fn is_read(&self) -> bool {
@@ -207,8 +231,7 @@ fn outcome(result: MultiResult<'_>, view: &View) -> Result<MultiOutcome, ErrorKi
 /// See [`Client::multi_read`](crate::Client::multi_read).
 #[derive(Debug, Default)]
 pub struct MultiRead {
-    body: BytesMut,
-    wrong: Option<ErrorKind>,
+    parts: Parts,
 }
 
 /// What came of a read of a multi-read.
@@ -244,11 +267,8 @@ impl Call<'_, MultiRead> {
         path: &str,
         encode: impl FnOnce(PathWatchRequest<'_>, &mut BytesMut),
     ) -> Self {
-        if let Err(error) = quorate_protocol::path::validate(path) {
-            self.request.wrong.get_or_insert(error.into());
-        }
-        let path = self.view.path_in(path);
-        encode(PathWatchRequest { path, watch: false }, &mut self.request.body);
+        let path = self.request.parts.path_in(self.view, path);
+        encode(PathWatchRequest { path, watch: false }, &mut self.request.parts.body);
         self
     }
 }
@@ -267,12 +287,11 @@ impl Exchange for MultiRead {
     }
 
     fn check(&self) -> Result<(), ErrorKind> {
-        self.wrong.clone().map_or(Ok(()), Err)
+        self.parts.check()
     }
 
     fn encode(&self, _: &View, out: &mut BytesMut) {
-        out.extend_from_slice(&self.body);
-        MultiHeader::END.encode(out);
+        self.parts.encode(out);
     }
 
     fn is_read(&self) -> bool {
@@ -296,9 +315,9 @@ fn read_outcome(result: MultiResult<'_>, body: &Bytes) -> Result<ReadOutcome, Er
             is_null: node.data.is_none(),
             stat: node.stat,
         }),
-        MultiResult::GetChildren(children) => ReadOutcome::Children(
-            children.children.into_iter().map(std::borrow::Cow::into_owned).collect(),
-        ),
+        MultiResult::GetChildren(children) => {
+            ReadOutcome::Children(children.children.into_iter().map(Cow::into_owned).collect())
+        }
         MultiResult::Error(number) => match refusal(number) {
             ErrorKind::Refused(code) => ReadOutcome::Refused(code),
             unknown => return Err(unknown),
