@@ -5,6 +5,7 @@
 //! are encoded by [`op`] rather than by the protocol crate's records: a mistake shared by both ends
 //! of a connection would cancel out. `docs/testing.md` says how the tests are organised.
 
+pub mod asked;
 pub mod ensemble;
 pub mod foreign;
 pub mod op;

@@ -10,7 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    env, io,
+    io,
     net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -21,6 +21,7 @@ use fastrand::Rng;
 use quorate_protocol::OpCode;
 use quorate_tests::{
     Body, Connection, Op, Reply, Server, Session, Subject,
+    asked::number,
     op::NewNode,
     wait::{self, PATIENCE},
     wire,
@@ -35,7 +36,6 @@ const ROUNDS_BY_DEFAULT: u64 = 40;
 
 #[test]
 fn what_was_acknowledged_is_found_after_a_kill() {
-    let number = |name: &str| env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
     let rounds = number("QUORATE_CRASH_ROUNDS").unwrap_or(ROUNDS_BY_DEFAULT);
     let seed = number("QUORATE_CRASH_SEED").unwrap_or(1);
     let mut rng = Rng::with_seed(seed);

@@ -2,16 +2,19 @@
 //! `docs/simulation.md`.
 
 use std::{
-    env, fmt,
+    fmt,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
 };
 
-use quorate_tests::sim::{
-    coverage::Coverage,
-    node::{Nodes, Plant},
-    plan::Plan,
-    run::{Failed, Passed, run},
+use quorate_tests::{
+    asked::number,
+    sim::{
+        coverage::Coverage,
+        node::{Nodes, Plant},
+        plan::Plan,
+        run::{Failed, Passed, run},
+    },
 };
 
 /// How many seeds are run if nothing else is said.
@@ -57,11 +60,6 @@ const OCCURS: &[&str] = &[
     "voters changed",
     "watches set again",
 ];
-
-fn number(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
 
 fn run_seed(seed: u64, trace_lines: usize) -> Result<Passed, Failed> {
     run(Plan::of(seed), Box::new(Nodes::new()), trace_lines)

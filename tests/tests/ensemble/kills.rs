@@ -2,7 +2,7 @@
 //!
 //! `QUORATE_KILLS` says how many are killed, `QUORATE_KILLS_SEED` which and when.
 
-use std::env;
+use quorate_tests::asked::number;
 
 use crate::{
     LONG_SESSIONS, are_installed, assert_same_digests, load::Load, same_tree, start_led_by_last,
@@ -27,11 +27,6 @@ fn two_quorate_and_a_java_survive_kills() {
 #[test]
 fn two_quorate_and_an_older_java_survive_kills() {
     survive("DQQ");
-}
-
-fn number(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 /// Any server is killed, sometimes two at a time, and comes back; nothing promised is lost, no

@@ -14,14 +14,13 @@ mod side;
 
 use std::{
     collections::VecDeque,
-    env,
     fmt::Write as _,
     fs,
     sync::mpsc::{self, Receiver, Sender},
     thread::{self, JoinHandle},
 };
 
-use quorate_tests::{Server, Subject, foreign, wait::Stopwatch};
+use quorate_tests::{Server, Subject, asked::number, foreign, wait::Stopwatch};
 
 use script::{Pace, Script, Step};
 use side::{Observed, Side};
@@ -68,7 +67,6 @@ fn compare(pace: Pace) -> String {
     if !Subject::available().contains(&Subject::ZooKeeper) {
         return format!("{pace:?}: not compared");
     }
-    let number = |name: &str| env::var(name).ok().map(|n| n.parse().expect("a number"));
     let seed = number("QUORATE_DIFF_SEED").unwrap_or(1);
     let ops = number("QUORATE_DIFF_OPS")
         .map_or(OPS_BY_DEFAULT, |n| usize::try_from(n).expect("fits into memory"));
