@@ -51,15 +51,15 @@ fn works_as_one(kinds: &str) {
     }
     let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
     let mut clients: Vec<_> = ensemble.ids().map(|id| (id, connect(&ensemble, id))).collect();
-    done(&mut clients[0].1, &Op::create("/work", b"", 0));
-    let watchers: Vec<_> = ensemble.ids().map(|id| watch(&ensemble, id, "/work")).collect();
+    done(&mut clients[0].1, &Op::create("/written", b"", 0));
+    let watchers: Vec<_> = ensemble.ids().map(|id| watch(&ensemble, id, "/written")).collect();
     thread::scope(|scope| {
         for (id, client) in &mut clients {
-            scope.spawn(move || write(client, &format!("/work/{id}")));
+            scope.spawn(move || write(client, &format!("/written/{id}")));
         }
     });
-    done(&mut clients[0].1, &Op::create("/work/end", b"", 0));
-    let seen: Vec<_> = watchers.into_iter().map(|w| events_until(w, "/work/end")).collect();
+    done(&mut clients[0].1, &Op::create("/written/end", b"", 0));
+    let seen: Vec<_> = watchers.into_iter().map(|w| events_until(w, "/written/end")).collect();
     for events in &seen {
         assert_eq!(events, &seen[0]);
     }

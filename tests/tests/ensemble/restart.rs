@@ -164,9 +164,9 @@ fn a_wiped_server_gets_a_snapshot(kinds: &str) {
     let mut ensemble = start_led_by_last(kinds, &settings);
     let leader = ensemble.wait_for_leader();
     let mut clients: Vec<_> = ensemble.ids().map(|id| (id, connect(&ensemble, id))).collect();
-    done(&mut clients[0].1, &Op::create("/work", b"", 0));
+    done(&mut clients[0].1, &Op::create("/written", b"", 0));
     for (id, client) in &mut clients {
-        write(client, &format!("/work/{id}"));
+        write(client, &format!("/written/{id}"));
     }
     fill(&mut connect(&ensemble, leader));
     let is_quorate = ensemble.server(leader).subject() == Subject::Quorate;
