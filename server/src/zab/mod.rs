@@ -365,22 +365,21 @@ impl Zab {
         Some((learner.leader(), epoch))
     }
 
-    /// Whom to learn from when this is the leader: an observer learns from followers, if they serve
-    /// it, from the next one with each try. Where they begin differs from observer to observer.
+    /// Which follower to learn from when this is the leader: an observer learns from followers, if
+    /// they serve it, from the next one with each try. Where they begin differs from observer to
+    /// observer.
     ///
     /// Compat: `QuorumPeer.nextObserverMaster`, which draws the order and tries the leader as well.
-    fn teacher(&mut self, leader: ServerId) -> ServerId {
+    fn next_master(&mut self, leader: ServerId) -> Option<ServerId> {
         let configs = self.history.configs();
         let observes = configs.member(self.settings.server) == Member::Observer;
         if !self.settings.observer_masters || !observes {
-            return leader;
+            return None;
         }
         let masters: Vec<_> = configs.voters().filter(|&voter| voter != leader).collect();
-        if masters.is_empty() {
-            return leader;
-        }
         let begin = usize::try_from(self.settings.server.0).unwrap_or(0);
-        let next = masters[(begin.wrapping_add(self.masters_tried)) % masters.len()];
+        let tried = begin.wrapping_add(self.masters_tried);
+        let next = masters.get(tried.checked_rem(masters.len())?).copied();
         self.masters_tried += 1;
         next
     }
@@ -419,8 +418,12 @@ impl Zab {
         if leader == self.settings.server {
             self.lead(now_ms, 0, self.settings.init_ms(), effects)
         } else {
-            let teacher = self.teacher(leader);
-            self.follow(now_ms, teacher, join_as, i64::MAX, effects);
+            match self.next_master(leader) {
+                Some(master) => self.with(now_ms, effects, |state, ctx| {
+                    *state = State::Learning(Learner::of_follower(master, ctx));
+                }),
+                None => self.follow(now_ms, leader, join_as, i64::MAX, effects),
+            }
             Next::Stay
         }
     }

@@ -49,6 +49,7 @@ impl Factory for Alone {
             digest: tree.digest(),
             accepted_epoch: 0,
             current_epoch: 0,
+            in_force: Zxid::ZERO,
             is_incomplete: false,
         };
         let server = Perfect {

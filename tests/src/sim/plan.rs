@@ -74,6 +74,8 @@ pub struct Plan {
     pub menace: Menace,
     /// Whether sessions are local at first, and made known to all servers where they need to be.
     pub local_sessions: Option<LocalSessions>,
+    /// Whether observers learn from followers.
+    pub observer_masters: bool,
     /// Whether servers without a leader serve for reading.
     pub read_only: bool,
 }
@@ -124,6 +126,8 @@ impl Plan {
             local_sessions: random
                 .chance(0.25)
                 .then(|| LocalSessions { upgrading: random.chance(0.8) }),
+            // From numbers of its own, so that what else a seed stands for stays as it is.
+            observer_masters: Random::new(seed ^ 0x0b5e).chance(0.4),
             read_only: random.chance(0.25),
         };
         for client in &mut plan.clients {
@@ -135,11 +139,6 @@ impl Plan {
     /// How many servers there are.
     pub fn servers(&self) -> usize {
         self.participants + self.observers
-    }
-
-    /// How many of the voters may be bad at a time.
-    pub fn minority(&self) -> usize {
-        (self.participants - 1) / 2
     }
 }
 
@@ -184,9 +183,11 @@ fn menace(random: &mut Random, seed: u64) -> Menace {
     let mut menace = Menace { weights, pause, lasting, at_leader: 0.4 };
     if menace.reconfigures() {
         menace.pause = menace.pause.min(own.within(100..900) * MILLI);
-        // Which losses can be borne depends on servers that come and go: they have runs of their own.
-        for fault in Fault::LOSSES {
-            *menace.weight(fault) = 0;
+        // Fewer losses can be borne while servers come and go: most of these runs have none.
+        if !Random::new(seed ^ 0x1055).chance(0.4) {
+            for fault in Fault::LOSSES {
+                *menace.weight(fault) = 0;
+            }
         }
     }
     menace

@@ -83,6 +83,8 @@ pub enum Report {
     Became(Role),
     /// What it has promised durably.
     Promised { accepted_epoch: u32, current_epoch: u32 },
+    /// The configuration of this version is in force, as its log says durably.
+    InForce { version: Zxid },
     /// A transaction is durable in its log.
     Logged { zxid: Zxid, txn: Vec<u8> },
     /// Its log is about to be cut behind this transaction, or to begin anew with it.
@@ -112,6 +114,8 @@ pub struct Found {
     pub accepted_epoch: u32,
     /// The epoch whose initial history it has.
     pub current_epoch: u32,
+    /// The version of the configuration in force, as far as its log says.
+    pub in_force: Zxid,
     /// It knows that there was more, and does not vote until it has got everything again.
     pub is_incomplete: bool,
 }

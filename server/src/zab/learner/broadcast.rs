@@ -76,6 +76,15 @@ impl Learner {
         }
         let features = link.features;
         let (configs, me) = (ctx.configs(), ctx.settings.server);
+        if self.by_follower {
+            // A follower lets its observers go when it has another leader. As long as it serves them
+            // nothing is known of the requests that have gone by it.
+            return match designated {
+                _ if configs.member(me) == self.member => Next::Stay,
+                Some(leader) => Next::Turn(leader),
+                None => Next::Leave("the configuration has changed"),
+            };
+        }
         let leader = designated.unwrap_or(self.leader);
         if configs.in_force().weight(leader) == 0 {
             return Next::Leave("the configuration is without the leader");

@@ -26,7 +26,10 @@ use super::{
 /// A server that follows a leader or tries to.
 #[derive(Debug)]
 pub(super) struct Learner {
+    /// Whom it learns from: the leader, or a follower that serves observers.
     leader: ServerId,
+    /// Whether it is a follower.
+    by_follower: bool,
     /// As what it joins.
     member: Member,
     /// It cannot speak for what it promised before, so it promises nothing until it is
@@ -101,9 +104,21 @@ impl Learner {
         give_up_ms: i64,
         ctx: &mut Context<'_, '_>,
     ) -> Self {
-        let fresh = member == Member::Observer && ctx.history.is_fresh();
-        let state = State::Connecting(Self::connect(leader, ctx));
-        Self { leader, member, fresh, give_up_ms, rejoined: 0, needs_snapshot: false, state }
+        Self {
+            leader,
+            by_follower: false,
+            member,
+            fresh: member == Member::Observer && ctx.history.is_fresh(),
+            give_up_ms,
+            rejoined: 0,
+            needs_snapshot: false,
+            state: State::Connecting(Self::connect(leader, ctx)),
+        }
+    }
+
+    /// Begins to observe by a follower that serves observers.
+    pub(super) fn of_follower(follower: ServerId, ctx: &mut Context<'_, '_>) -> Self {
+        Self { by_follower: true, ..Self::new(follower, Member::Observer, i64::MAX, ctx) }
     }
 
     pub(super) fn leader(&self) -> ServerId {

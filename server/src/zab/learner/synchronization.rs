@@ -222,6 +222,9 @@ impl Learner {
         // Also one that votes and has joined as an observer, since it may have lost something.
         let member = ctx.configs().member(ctx.settings.server);
         if self.member != member {
+            if self.by_follower {
+                return Next::Leave("the configuration has changed");
+            }
             self.member = member;
             return self.rejoin(ctx);
         }

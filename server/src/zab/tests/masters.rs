@@ -1,7 +1,10 @@
 //! Observers that learn from followers.
 
-use super::solo::{Solo, z};
-use crate::zab::{Features, Input, LinkId, Member, Message, ServerId};
+use super::{
+    disk::Book,
+    solo::{Solo, z},
+};
+use crate::zab::{Configs, Configuration, Features, Input, LinkId, Member, Message, ServerId};
 
 /// A follower of server 3 in epoch 5, with what is committed up to (4,3), that serves observers.
 fn master() -> Solo {
@@ -98,4 +101,53 @@ fn only_observers_are_served_and_only_what_observers_say() {
     observed(&mut solo, 24, Features::ALL);
     let again = solo.joins(25, 77, Member::Observer, 5, Features::ALL);
     assert_eq!(again, ["close 24", "25 LEADERINFO 5"], "an observer has one link");
+}
+
+/// An observer that learns from follower 1 of leader 3 in epoch 5, and has what is committed up to
+/// (4,3).
+fn observer() -> Solo {
+    let servers = "server.1=a:1:2\nserver.3=c:1:2\nserver.2=b:1:2:observer";
+    let configs = Configs::new(Configuration::parse(servers).unwrap(), true);
+    let mut solo = Solo::with_configs(&[z(4, 3)], configs);
+    solo.zab.settings.observer_masters = true;
+    let said = solo.elect(3);
+    assert!(said.contains(&"connect 1".to_owned()), "{said:?}");
+    solo.tell(Input::Connected { leader: ServerId(1), link: LinkId(9) });
+    solo.hears(9, Message::LeaderInfo { epoch: 5, features: Features::ALL });
+    solo.hears(9, Message::Diff { last: z(4, 3) });
+    solo.hears(9, Message::NewLeader { epoch: 5, config: b"" });
+    solo.hears(9, Message::UpToDate);
+    solo
+}
+
+/// The follower tells the observer of a configuration with these servers; what it says to that.
+fn hears_of(solo: &mut Solo, servers: &str) -> Vec<String> {
+    let mut config = Configuration::parse(servers).unwrap();
+    let zxid = z(5, 1);
+    config.version = zxid.0;
+    let mut book = Book::default();
+    book.enter(1, config);
+    let txn = book.bytes((zxid, 1));
+    let leader = ServerId(3);
+    let message = Message::InformAndActivate { zxid, leader, txn: &txn };
+    solo.tell(Input::Message { link: LinkId(9), message })
+}
+
+#[test]
+fn an_observer_stays_with_its_follower_when_others_come() {
+    let mut solo = observer();
+    let more = "server.1=a:1:2\nserver.3=c:1:2\nserver.4=d:1:2\nserver.2=b:1:2:observer";
+    let said = hears_of(&mut solo, more);
+    // Were it to turn to the leader that is named, it would not know what has become of the requests
+    // that have gone by the follower.
+    assert!(!said.iter().any(|said| said.starts_with("looking")), "{said:?}");
+    assert!(said.contains(&"commit 5:1".to_owned()), "{said:?}");
+}
+
+#[test]
+fn an_observer_that_is_to_vote_goes_to_the_leader() {
+    let mut solo = observer();
+    let said = hears_of(&mut solo, "server.1=a:1:2\nserver.3=c:1:2\nserver.2=b:1:2");
+    assert!(said.contains(&"looking".to_owned()), "{said:?}");
+    assert!(said.contains(&"connect 3".to_owned()), "{said:?}");
 }

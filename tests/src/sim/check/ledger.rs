@@ -71,6 +71,8 @@ pub enum Seen {
     Became { server: Server, role: Role },
     /// Promises that are durable.
     Promised { server: Server, accepted_epoch: u32, current_epoch: u32 },
+    /// The configuration of this version is in force, and the log says so durably.
+    InForce { server: Server, version: Zxid },
     /// A transaction is durable in the log.
     Logged { server: Server, entry: Entry },
     /// What is above is about to go from the log: if the process ends now, it may be gone.
@@ -104,6 +106,8 @@ pub struct Replica {
     pub accepted_epoch: u32,
     /// The epoch whose initial history it has.
     pub current_epoch: u32,
+    /// The version of the configuration that is in force, as its log says durably.
+    pub in_force: Zxid,
 }
 
 impl Replica {
@@ -149,7 +153,8 @@ impl Established {
 pub struct Ledger {
     /// Which servers vote, by the last configuration that was delivered.
     pub participants: Vec<Server>,
-    /// Who votes by each configuration that is in any log, by its zxid.
+    /// Who votes by each configuration that is in any log, by its zxid. The first one is that of the
+    /// files.
     pub configurations: BTreeMap<Zxid, Vec<Server>>,
     /// The servers.
     pub replicas: Vec<Replica>,
@@ -164,6 +169,7 @@ impl Ledger {
     pub fn new(servers: usize, participants: usize) -> Self {
         Self {
             participants: (0..participants).collect(),
+            configurations: BTreeMap::from([(Zxid::ZERO, (0..participants).collect())]),
             replicas: vec![Replica::default(); servers],
             ..Self::default()
         }
@@ -174,6 +180,23 @@ impl Ledger {
         let last = self.delivered.last().map_or(Zxid::ZERO, |entry| entry.zxid);
         let later = self.configurations.range(Zxid(last.0 + 1)..);
         later.map(|(_, voters)| voters).chain([&self.participants])
+    }
+
+    /// The voters of the configurations of which these servers need a quorum: the last one that one
+    /// of them knows to be in force, and all that may have come behind it.
+    ///
+    /// The one before counts until then: who has not heard that it is over has to ask its voters.
+    pub fn needed(&self, servers: &[Server]) -> impl Iterator<Item = &Vec<Server>> {
+        let known = servers.iter().map(|&server| self.replicas[server].in_force).max();
+        let known = known.unwrap_or(Zxid::ZERO);
+        let in_force = self.configurations.range(..=known).next_back();
+        let later = self.configurations.range(Zxid(known.0 + 1)..);
+        in_force.into_iter().chain(later).map(|(_, voters)| voters)
+    }
+
+    /// Whether these servers can elect a leader among them.
+    pub fn can_elect(&self, servers: &[Server]) -> bool {
+        self.needed(servers).all(|voters| is_majority(servers, voters))
     }
 
     /// How many delivered transactions there are up to `zxid`.
@@ -202,6 +225,7 @@ impl Ledger {
                     role: Role::Looking,
                     accepted_epoch: *accepted_epoch,
                     current_epoch: *current_epoch,
+                    in_force: Zxid::ZERO,
                 };
             }
             Seen::Ended { server } => self.replicas[*server].role = Role::Looking,
@@ -222,6 +246,7 @@ impl Ledger {
                 replica.accepted_epoch = *accepted_epoch;
                 replica.current_epoch = *current_epoch;
             }
+            Seen::InForce { server, version } => self.replicas[*server].in_force = *version,
             Seen::Logged { server, entry } => self.replicas[*server].log.push(*entry),
             Seen::Cutting { server, to } => self.replicas[*server].cutting = Some(*to),
             Seen::Truncated { server, to } => {
@@ -251,5 +276,30 @@ impl Ledger {
             }
             Seen::State { .. } => {}
         }
+    }
+}
+
+/// Whether these servers are more than half of the voters.
+pub fn is_majority(servers: &[Server], voters: &[Server]) -> bool {
+    2 * voters.iter().filter(|voter| servers.contains(voter)).count() > voters.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_elect_while_servers_change() {
+        let mut ledger = Ledger::new(3, 3);
+        assert!(ledger.can_elect(&[0, 2]) && !ledger.can_elect(&[0]));
+        ledger.configurations.insert(Zxid(7), vec![0, 1]);
+        ledger.configurations.insert(Zxid(9), vec![1]);
+        assert!(ledger.can_elect(&[0, 1]), "a quorum of all three");
+        assert!(!ledger.can_elect(&[1]) && !ledger.can_elect(&[0, 2]));
+        ledger.replicas[1].in_force = Zxid(7);
+        assert!(!ledger.can_elect(&[1]), "the second one is in force, the third may come");
+        ledger.replicas[1].in_force = Zxid(9);
+        assert!(ledger.can_elect(&[1]), "it knows that it is alone");
+        assert!(!ledger.can_elect(&[0, 2]), "nobody there knows");
     }
 }

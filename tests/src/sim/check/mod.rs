@@ -14,7 +14,7 @@ use quorate_server::{
 };
 
 pub use clients::Delivered;
-pub use ledger::{Entry, Established, Ledger, Replica, Role, Seen, Server};
+pub use ledger::{Entry, Established, Ledger, Replica, Role, Seen, Server, is_majority};
 
 use self::invariants::Invariant;
 use super::{history::History, model::Model};

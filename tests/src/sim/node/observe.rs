@@ -6,7 +6,7 @@ use quorate_protocol::Zxid;
 use quorate_server::{
     runtime::{Core, Duty, Input, LogChange, LoggedBatch, Shared},
     storage::log::Promises,
-    zab,
+    zab::{self, Configuration},
 };
 
 use super::index;
@@ -52,6 +52,7 @@ impl Observer {
             digest,
             accepted_epoch: accepted(&promises),
             current_epoch: promises.current_epoch,
+            in_force: in_force(&promises),
             is_incomplete: promises.incomplete,
         };
         let (reports, role) = (Vec::new(), Role::Looking);
@@ -95,6 +96,7 @@ impl Observer {
         if promises != self.promises {
             let (accepted_epoch, current_epoch) = (accepted(&promises), promises.current_epoch);
             self.reports.push(Report::Promised { accepted_epoch, current_epoch });
+            self.reports.push(Report::InForce { version: in_force(&promises) });
             self.promises = promises;
         }
     }
@@ -136,6 +138,14 @@ impl Observer {
 /// server without a vote that counts promises nothing else. So it is read at the next start, too.
 fn accepted(promises: &Promises) -> u32 {
     promises.accepted_epoch.max(promises.current_epoch)
+}
+
+/// The version of the configuration in force; zero if that is the one of the files.
+fn in_force(promises: &Promises) -> Zxid {
+    let text = promises.configuration.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = std::str::from_utf8(text).expect("the server has written it");
+    let configuration = Configuration::parse(text);
+    configuration.map_or(Zxid::ZERO, |configuration| Zxid(configuration.version))
 }
 
 /// Whether the server leads.

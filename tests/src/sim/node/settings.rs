@@ -61,7 +61,7 @@ fn ensemble(plan: &Plan, server: usize, tick: Duration) -> EnsembleSettings {
         listen_on_all: false,
         tcp_keep_alive: false,
         multi_address: false,
-        observer_master_port: None,
+        observer_master_port: plan.observer_masters.then_some(2191),
         // Sooner than in a real server, so that it occurs.
         read_only_after: plan.read_only.then_some(tick * 3),
     }

@@ -1,8 +1,10 @@
 //! What goes wrong, done to the world.
 
+use quorate_protocol::Zxid;
+
 use super::{Event, Health, World, servers::Ending};
 use crate::sim::{
-    check::{Broken, Replica, Role},
+    check::{Broken, Replica, Role, is_majority},
     nemesis::Fault,
     network::Host,
     node::members,
@@ -12,6 +14,9 @@ use crate::sim::{
 
 /// Longer than anybody waits for a disk.
 const STUCK: Micros = 3000 * MILLI;
+
+/// For how long servers that were asked for may still come to be.
+const UNKNOWN: Micros = 1000 * MILLI;
 
 /// What makes up for a fault.
 #[derive(Debug)]
@@ -155,7 +160,7 @@ impl World {
         }
     }
 
-    /// An operator asks the leader for other servers.
+    /// An operator asks the leader for other servers, and not for a majority with disks that are lost.
     fn reconfigure(&mut self) -> Result<bool, Broken> {
         let Some(leader) = self.leader() else { return Ok(false) };
         let mut servers = Vec::new();
@@ -164,6 +169,14 @@ impl World {
                 servers.push((server, self.random.chance(0.8)));
             }
         }
+        let voters: Vec<_> =
+            servers.iter().filter(|(_, votes)| *votes).map(|(server, _)| *server).collect();
+        let is_whole = |server: &usize| self.machines[*server].is_whole();
+        let whole: Vec<_> = voters.iter().copied().filter(is_whole).collect();
+        if !is_majority(&whole, &voters) {
+            return Ok(false);
+        }
+        self.asked_for.push((self.now, voters));
         let members = members(servers.into_iter());
         self.step(leader, Input::Reconfigure { members })?;
         Ok(true)
@@ -320,18 +333,25 @@ impl World {
         &self.checker.ledger().replicas[server]
     }
 
-    /// The voters that could not be relied on if this server's disk were lost, too.
+    /// Whether a server has all that it should have of a history.
+    pub(super) fn is_reliable(&self, server: usize) -> bool {
+        self.machines[server].is_whole() && self.replica(server).current_epoch > 0
+    }
+
+    /// Whether this server's disk may be lost: it does not vote, or all others whose disks can be
+    /// relied on can elect a leader, and could if what was asked for lately comes about. They are a
+    /// majority of the first voters, too: otherwise empty servers that know of nobody else could
+    /// begin anew.
     fn is_spare(&self, server: usize) -> bool {
-        if server >= self.plan.participants {
-            return true;
-        }
-        let is_bad = |voter: usize| {
-            voter == server
-                || !self.machines[voter].is_whole()
-                || self.replica(voter).current_epoch == 0
-        };
-        let bad = (0..self.plan.participants).filter(|&voter| is_bad(voter)).count();
-        bad <= self.plan.minority()
+        let others = (0..self.machines.len()).filter(|&other| other != server);
+        let reliable: Vec<_> = others.filter(|&other| self.is_reliable(other)).collect();
+        let ledger = self.checker.ledger();
+        let first = &ledger.configurations[&Zxid::ZERO];
+        let asked_for = self.asked_for.iter().filter(|(at, _)| self.now - at < UNKNOWN);
+        let asked_for = asked_for.map(|(_, voters)| voters);
+        let counts = ledger.needed(&reliable).chain([first]).chain(asked_for);
+        let mut counts = counts.filter(|voters| voters.contains(&server));
+        counts.all(|voters| is_majority(&reliable, voters))
     }
 
     fn damage(&mut self, server: usize) -> bool {
@@ -371,7 +391,7 @@ impl World {
     /// everything that it forgets, and it must not forget a promise.
     fn roll_back(&mut self, server: usize) -> Result<bool, Broken> {
         let replica = self.replica(server).clone();
-        let promises = (replica.accepted_epoch, replica.current_epoch);
+        let promises = (replica.accepted_epoch, replica.current_epoch, replica.in_force);
         let machine = &mut self.machines[server];
         let may = machine.remembered == Some(promises) && machine.health == Health::Good;
         if !may || replica.role == Role::Looking || !self.is_dispensable(server) {
@@ -390,20 +410,20 @@ impl World {
         Ok(true)
     }
 
-    /// Whether everything this voter has is at a majority without it.
+    /// Whether everything this server has is at a quorum without it, if it votes.
     fn is_dispensable(&self, server: usize) -> bool {
-        let participants = self.plan.participants;
-        if server >= participants {
-            return true;
-        }
-        let Some(&last) = self.replica(server).log.last() else { return false };
-        let others = (0..participants).filter(|&other| other != server);
+        let own = self.replica(server);
+        let Some(&last) = own.log.last() else { return false };
+        let others = (0..self.machines.len()).filter(|&other| other != server);
         let have = others.filter(|&other| {
-            let (own, other_) = (self.replica(server), self.replica(other));
+            let replica = self.replica(other);
             self.machines[other].is_whole()
-                && other_.has(last)
-                && other_.current_epoch >= own.current_epoch
+                && replica.has(last)
+                && replica.current_epoch >= own.current_epoch
         });
-        have.count() > participants / 2 && self.is_spare(server)
+        let have: Vec<_> = have.collect();
+        let ledger = self.checker.ledger();
+        let mut counts = ledger.needed(&have).filter(|voters| voters.contains(&server));
+        counts.all(|voters| is_majority(&have, voters)) && self.is_spare(server)
     }
 }

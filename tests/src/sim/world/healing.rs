@@ -39,50 +39,31 @@ impl World {
         self.await_ends_of_sessions()
     }
 
-    /// A random quorum of those whose disks can be relied on, and some others.
+    /// A random quorum of those whose disks can be relied on, and some others; while the servers change,
+    /// of every configuration that counts or may count.
     fn choose_core(&mut self) -> Vec<usize> {
-        if self.plan.menace.reconfigures() {
-            return self.choose_core_of_configurations();
-        }
-        let participants = self.plan.participants;
-        let is_whole = |&server: &usize| {
-            self.machines[server].is_whole()
-                && self.checker.ledger().replicas[server].current_epoch > 0
-        };
-        let mut whole: Vec<_> = (0..participants).filter(is_whole).collect();
-        if whole.len() <= participants / 2 {
+        let ledger = self.checker.ledger();
+        let voters: BTreeSet<_> = ledger.configurations.values().flatten().copied().collect();
+        let mut whole: Vec<_> =
+            voters.into_iter().filter(|&voter| self.is_reliable(voter)).collect();
+        self.random.shuffle(&mut whole);
+        let ledger = self.checker.ledger();
+        let Some(least) = (1..=whole.len()).find(|&count| ledger.can_elect(&whole[..count])) else {
             // The ensemble has hardly begun, and takes everybody to do so.
             return (0..self.machines.len()).collect();
-        }
-        self.random.shuffle(&mut whole);
-        let least = participants / 2 + 1;
+        };
         whole.truncate(least + self.random.below(whole.len() - least + 1));
-        let others = participants..self.machines.len();
-        let observers: Vec<_> = others.filter(|_| self.random.chance(0.5)).collect();
-        whole.extend(observers);
+        if !self.plan.menace.reconfigures() {
+            let observers = self.plan.participants..self.machines.len();
+            whole.extend(observers.filter(|_| self.random.chance(0.5)));
+        }
         whole.sort_unstable();
         whole
     }
 
-    /// As [`Self::choose_core`], of every configuration that is in force or may come into force.
-    fn choose_core_of_configurations(&mut self) -> Vec<usize> {
-        let ledger = self.checker.ledger();
-        let configurations: Vec<_> = ledger.open_configurations().cloned().collect();
-        let voters: BTreeSet<_> = configurations.iter().flatten().copied().collect();
-        let has_begun = |&server: &usize| ledger.replicas[server].current_epoch > 0;
-        let mut whole: Vec<_> = voters.into_iter().filter(has_begun).collect();
-        self.random.shuffle(&mut whole);
-        let is_quorum = |core: &[usize]| {
-            configurations.iter().all(|voters| {
-                2 * voters.iter().filter(|voter| core.contains(voter)).count() > voters.len()
-            })
-        };
-        let Some(least) = (1..=whole.len()).find(|&count| is_quorum(&whole[..count])) else {
-            return (0..self.machines.len()).collect();
-        };
-        whole.truncate(least + self.random.below(whole.len() - least + 1));
-        whole.sort_unstable();
-        whole
+    /// Whether servers were asked for since the core was chosen that it cannot do without.
+    fn is_outgrown(&self, core: &[usize]) -> bool {
+        self.plan.menace.reconfigures() && !self.checker.ledger().can_elect(core)
     }
 
     fn end_faults(&mut self) {
@@ -147,8 +128,23 @@ impl World {
         Ok(())
     }
 
-    /// The core has a leader, everybody in it follows, and writes are answered.
+    /// The core serves; or all servers do, if it is outgrown.
     fn await_core(&mut self, core: &[usize]) -> Result<(), Broken> {
+        match self.await_service(core) {
+            Err(broken) if broken.rule == "Liveness" && self.is_outgrown(core) => {
+                self.coverage.count("core outgrown");
+                self.let_back();
+                let all: Vec<_> = (0..self.machines.len()).collect();
+                let hosts: Vec<_> = all.iter().copied().map(Host).collect();
+                self.clients.iter_mut().for_each(|client| client.confine(hosts.clone()));
+                self.await_service(&all)
+            }
+            served => served,
+        }
+    }
+
+    /// These have a leader, everybody among them follows, and writes are answered.
+    fn await_service(&mut self, core: &[usize]) -> Result<(), Broken> {
         let began = self.history.calls.len();
         self.until("a leader, and everybody in the core with it", |world| {
             let role = |&server: &usize| world.checker.ledger().replicas[server].role;
@@ -215,19 +211,23 @@ impl World {
         let server = |(id, replica): (usize, &Replica)| {
             let machine = &self.machines[id];
             format!(
-                "{id} is {:?}, {:?}, applied {}, last {}, epochs {}/{}",
+                "{id} is {:?}, {:?}, applied {}, last {}, epochs {}/{}, in force {}",
                 replica.role,
                 machine,
                 replica.applied,
                 replica.last(),
                 replica.accepted_epoch,
-                replica.current_epoch
+                replica.current_epoch,
+                replica.in_force
             )
         };
         let servers = self.checker.ledger().replicas.iter().enumerate().map(server);
         let clients = self.clients.iter().map(|client| {
             format!("client: settled {}, seen {}", client.is_settled(), client.seen())
         });
-        servers.chain(clients).collect::<Vec<_>>().join("\n  ")
+        let configurations = self.checker.ledger().configurations.iter();
+        let configurations =
+            configurations.map(|(version, voters)| format!("configuration {version}: {voters:?}"));
+        servers.chain(clients).chain(configurations).collect::<Vec<_>>().join("\n  ")
     }
 }

@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
 };
 
+use quorate_protocol::Zxid;
 use quorate_server::storage::layout::Layout;
 
 use crate::sim::{
@@ -73,7 +74,7 @@ pub struct Machine {
     /// It stays down until somebody starts it.
     pub is_held: bool,
     /// The promises on the copy of the disk, if there is one.
-    pub remembered: Option<(u32, u32)>,
+    pub remembered: Option<(u32, u32, Zxid)>,
 }
 
 impl Debug for Machine {

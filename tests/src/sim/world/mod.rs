@@ -69,6 +69,8 @@ pub struct World {
     notices: Notices<Notification>,
     factory: Box<dyn Factory>,
     pub(super) machines: Vec<Machine>,
+    /// Which voters were asked for, and when.
+    asked_for: Vec<(Micros, Vec<usize>)>,
     pub(super) clients: Vec<Client>,
     /// When each client is going to be woken.
     alarms: Vec<Micros>,
@@ -108,6 +110,7 @@ impl World {
             notices: Notices::new(servers),
             factory,
             machines: machines.collect(),
+            asked_for: Vec::new(),
             alarms: vec![Micros::MAX; clients.len()],
             clients,
             history: History::new(plan.local_sessions.is_some()),

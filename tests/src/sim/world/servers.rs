@@ -6,7 +6,7 @@ use quorate_protocol::Zxid;
 
 use super::{Event, Health, World};
 use crate::sim::{
-    check::{Broken, Entry, Role, Seen},
+    check::{Broken, Entry, Established, Role, Seen},
     network::{Arrival, Host, Port},
     queue::{MILLI, Micros},
     server::{Command, Found, Input, Job, Report},
@@ -69,6 +69,7 @@ impl World {
             current_epoch: found.current_epoch,
             is_damaged,
         })?;
+        self.see(&Seen::InForce { server, version: found.in_force })?;
         self.see(&Seen::State { server, applied: found.applied, digest: found.digest })
     }
 
@@ -266,6 +267,7 @@ impl World {
             Report::Promised { accepted_epoch, current_epoch } => {
                 self.see(&Seen::Promised { server, accepted_epoch, current_epoch })
             }
+            Report::InForce { version } => self.see(&Seen::InForce { server, version }),
             Report::Logged { zxid, txn } => {
                 self.checker.note_configuration(zxid, &txn);
                 self.see(&Seen::Logged { server, entry: Entry::of(zxid, &txn) })
@@ -297,7 +299,13 @@ impl World {
     fn see_role(&mut self, server: usize, role: Role) -> Result<(), Broken> {
         match role {
             Role::Leading { .. } => self.coverage.count("leader established"),
-            Role::Following { .. } => self.coverage.count("learner synchronized"),
+            Role::Following { leader, epoch } => {
+                self.coverage.count("learner synchronized");
+                let leads = |led: &Established| led.server == leader;
+                if !self.checker.ledger().leaders.get(&epoch).is_some_and(leads) {
+                    self.coverage.count("observer synchronized by a follower");
+                }
+            }
             Role::Looking => self.coverage.count("server looking"),
         }
         self.see(&Seen::Became { server, role })?;
