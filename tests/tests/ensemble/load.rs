@@ -14,7 +14,7 @@ use std::{
 
 use quorate_protocol::OpCode;
 use quorate_tests::{
-    Connection, Ensemble, Op, Session,
+    Connection, Ensemble, Frame, Op, Session,
     wait::{self, PATIENCE},
 };
 
@@ -23,6 +23,7 @@ use crate::{LONG_MS, tree::Tree};
 /// How long a writer waits for an answer before it goes to another server.
 const ANSWER: Duration = Duration::from_secs(3);
 const NODE_EXISTS: i32 = -110;
+const SESSION_MOVED: i32 = -118;
 
 /// Writers at work, each with a session of its own.
 pub(crate) struct Load {
@@ -173,7 +174,7 @@ impl Writer {
         control: &Control,
     ) -> io::Result<()> {
         for (path, flags) in [(self.folder.clone(), 0), (self.alive(), 1)] {
-            let reply = client.call(&Op::create(&path, b"", flags))?;
+            let reply = write(client, &Op::create(&path, b"", flags))?;
             assert!(matches!(reply.error, 0 | NODE_EXISTS), "{path}: {reply:?}");
             self.promised.nodes.insert(path, Some(Vec::new()));
         }
@@ -207,9 +208,22 @@ impl Writer {
         then: Option<&[u8]>,
     ) -> io::Result<()> {
         self.promised.nodes.remove(path);
-        let reply = client.call(op)?;
+        let reply = write(client, op)?;
         assert_eq!(reply.error, 0, "{op:?}");
         self.promised.nodes.insert(path.to_owned(), then.map(<[u8]>::to_vec));
         Ok(())
     }
+}
+
+/// What a server answers to a write.
+///
+/// A writer that has waited in vain at a server goes to another one. If the leader hears of the first
+/// try last, it takes the session for that server's, and refuses what comes from the other: the writer
+/// has to connect once more.
+fn write(client: &mut Connection, op: &Op) -> io::Result<Frame> {
+    let reply = client.call(op)?;
+    if reply.error == SESSION_MOVED {
+        return Err(io::Error::other("the session is another server's"));
+    }
+    Ok(reply)
 }

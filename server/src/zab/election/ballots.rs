@@ -73,6 +73,11 @@ impl Ballots {
         self.who(|ballot| ballot.vote == *vote && ballot.round == round)
     }
 
+    /// Which voters do not know that they are.
+    pub(super) fn unaware(&self) -> BTreeSet<ServerId> {
+        self.who(|ballot| ballot.state == PeerState::Looking && ballot.vote == Vote::OBSERVER)
+    }
+
     /// The ballots of those who have a leader, each with all who agree.
     pub(super) fn settled(&self) -> impl Iterator<Item = (Ballot, BTreeSet<ServerId>)> {
         let settled = self.0.values().filter(|ballot| ballot.has_leader());
@@ -82,7 +87,9 @@ impl Ballots {
     /// Who has turned to another leader than the one elected in a round, then or later.
     pub(super) fn against(&self, leader: ServerId, round: i64) -> BTreeSet<ServerId> {
         self.who(|ballot| {
-            ballot.vote.leader != leader && (ballot.has_leader() || ballot.round >= round)
+            ballot.vote.leader != leader
+                && ballot.vote != Vote::OBSERVER
+                && (ballot.has_leader() || ballot.round >= round)
         })
     }
 

@@ -64,6 +64,14 @@ impl Election {
             self.file(now_ms, from, ballot);
             return;
         }
+        if vote == Vote::OBSERVER && self.configs.can_change() {
+            // It votes, and does not know that yet: it will follow whoever leads.
+            self.file(now_ms, from, ballot);
+            if ballot.round < self.round {
+                self.notify(from, out);
+            }
+            return;
+        }
         let has_spoken = proposal.is_eligible(&self.configs) || self.passive;
         if !has_spoken && self.configs.is_voter(vote.leader) {
             // It has said nothing in its round yet, so it need not call others to it. They would
@@ -196,12 +204,15 @@ impl Election {
         })
     }
 
-    /// What a quorum of this round votes for, when no better vote is to be expected.
+    /// What a quorum of this round votes for, when no better vote is to be expected. Voters that do not
+    /// know that they are agree with everybody: a leader may have proposed a configuration that has not
+    /// come to all of its quorum, and is not elected without those.
     fn elected(&self, now_ms: i64, looking: &mut Looking) -> Option<(Vote, i64)> {
         let proposal = looking.proposal;
         let agreeing = self.ballots.for_vote(&proposal, self.round);
+        let following = agreeing.union(&self.ballots.unaware()).copied().collect();
         if !proposal.is_eligible(&self.configs)
-            || !self.configs.is_quorum(&agreeing)
+            || !self.configs.is_quorum(&following)
             || self.passive
         {
             looking.finalize_at_ms = None;

@@ -53,6 +53,10 @@ impl World {
             return (0..self.machines.len()).collect();
         };
         whole.truncate(least + self.random.below(whole.len() - least + 1));
+        // Whoever does not vote any more may know nobody who does.
+        let ledger = self.checker.ledger();
+        let counts: Vec<_> = ledger.needed(&whole).flatten().copied().collect();
+        whole.retain(|server| counts.contains(server));
         if !self.plan.menace.reconfigures() {
             let observers = self.plan.participants..self.machines.len();
             whole.extend(observers.filter(|_| self.random.chance(0.5)));

@@ -23,11 +23,13 @@ impl Lone {
     fn new(id: i64, own: Own, voters: i64, more: &str) -> Self {
         let servers: Vec<String> = (1..=voters).map(|id| format!("server.{id}=h:1:2")).collect();
         let text = format!("{}\n{more}", servers.join("\n"));
+        let configs = Configs::new(Configuration::parse(&text).unwrap(), false);
+        Self::with_configs(id, own, configs)
+    }
+
+    fn with_configs(id: i64, own: Own, configs: Configs) -> Self {
         let mut lone = Self {
-            election: Election::new(
-                ServerId(id),
-                Configs::new(Configuration::parse(&text).unwrap(), false),
-            ),
+            election: Election::new(ServerId(id), configs),
             now_ms: 0,
             decision: None,
             said: Vec::new(),
@@ -362,6 +364,25 @@ fn who_does_not_vote_is_answered_and_not_counted() {
         lone.hear(stranger, Following, vote(3, 1, 1), 1);
         assert_eq!(lone.said(), [""; 0]);
     }
+}
+
+#[test]
+fn a_voter_that_does_not_know_that_it_is_follows_whoever_leads() {
+    let parse = |text| Configuration::parse(text).unwrap();
+    let mut configs = Configs::new(parse("server.1=h:1:2\nserver.2=h:1:2\nserver.3=h:1:2"), true);
+    let mut next = parse("server.3=h:1:2\nserver.4=h:1:2\nserver.5=h:1:2");
+    next.version = Zxid::new(1, 8).0;
+    configs.logged(next);
+    let mut lone = Lone::with_configs(3, own(1, 9), configs);
+    lone.hear(1, Looking, vote(3, 1, 9), 1);
+    lone.pass(2 * FINALIZE_MS);
+    assert_eq!(lone.leader(), None, "no quorum of the configuration that is to come");
+    lone.hear(4, Looking, Vote::OBSERVER, 7);
+    assert_eq!((lone.leader(), lone.election.round()), (None, 1), "it may have heard of it by now");
+    lone.pass(FINALIZE_MS);
+    assert_eq!(lone.leader(), Some(3));
+    lone.hear(4, Looking, Vote::OBSERVER, 7);
+    assert!(!lone.election.is_deserted(), "it has turned to nobody else");
 }
 
 #[test]
