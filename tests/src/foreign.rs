@@ -22,9 +22,19 @@ pub fn home() -> PathBuf {
 
 /// The class path of ZooKeeper's release, if it and a Java are installed.
 pub fn zookeeper_class_path() -> Option<String> {
-    let jars = home().join("zookeeper/jars");
-    let complete = home().join("zookeeper/complete").exists() && runs("java", &["-version"]);
-    // The folder itself comes first: it holds the logging configuration.
+    jars("zookeeper")
+}
+
+/// The class path of the old release, if it and a Java are installed.
+pub fn old_zookeeper_class_path() -> Option<String> {
+    jars("zookeeper-3.5")
+}
+
+fn jars(release: &str) -> Option<String> {
+    let folder = home().join(release);
+    let jars = folder.join("jars");
+    let complete = folder.join("complete").exists() && runs("java", &["-version"]);
+    // The folder itself comes first: it may hold a logging configuration.
     complete.then(|| format!("{0}:{0}/*", jars.display()))
 }
 

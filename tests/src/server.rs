@@ -29,6 +29,8 @@ pub enum Subject {
     ZooKeeper,
     /// The older Java release that Debian has as `libzookeeper-java`.
     DebianZooKeeper,
+    /// The oldest Java release that clients are tested with, 3.5.10.
+    OldZooKeeper,
 }
 
 impl Subject {
@@ -54,7 +56,7 @@ impl Subject {
     pub fn is_installed(self) -> bool {
         match self {
             Self::Quorate => true,
-            Self::ZooKeeper | Self::DebianZooKeeper => {
+            Self::ZooKeeper | Self::DebianZooKeeper | Self::OldZooKeeper => {
                 foreign::require(self.name(), self.class_path()).is_some()
             }
         }
@@ -65,6 +67,7 @@ impl Subject {
             Self::Quorate => "Quorate",
             Self::ZooKeeper => "ZooKeeper",
             Self::DebianZooKeeper => "Debian's libzookeeper-java",
+            Self::OldZooKeeper => "ZooKeeper 3.5",
         }
     }
 
@@ -73,6 +76,7 @@ impl Subject {
             Self::Quorate => None,
             Self::ZooKeeper => foreign::zookeeper_class_path(),
             Self::DebianZooKeeper => foreign::debian_zookeeper_class_path(),
+            Self::OldZooKeeper => foreign::old_zookeeper_class_path(),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod calls;
 mod locks;
+mod old;
 mod sasl;
 mod tls;
 mod watches;
