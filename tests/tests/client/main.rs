@@ -5,6 +5,7 @@
 mod calls;
 mod locks;
 mod sasl;
+mod secure;
 mod tls;
 mod watches;
 
