@@ -7,6 +7,7 @@ mod members;
 mod operators;
 mod program;
 mod secure;
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #[path = "../client/secure.rs"]
 mod zookeepers;
 
@@ -64,7 +65,7 @@ setquota -N 9 /shell
 create /shell/many
 create /shell/too-many
 delquota -N /shell
-setquota -B 40 /shell
+setquota -B 60 /shell
 set /shell "more than all of these nodes together may have"
 delquota /shell
 getEphemerals /shell
@@ -86,7 +87,7 @@ addWatch -m PERSISTENT /shell/quoted
 set /shell/quoted again
 removewatches /shell/quoted -p
 addWatch /shell
-removewatches /shell -r -l
+removewatches /shell -r
 get -w /shell/quoted
 ls -w /shell/quoted
 removewatches /shell/quoted -d

@@ -1,4 +1,4 @@
-//! Encrypted connections and proofs of identity, at ZooKeepers that ask for them.
+//! Encrypted connections and proofs of identity, at servers of Java that ask for them.
 
 use std::{fs, path::Path, process::Command};
 

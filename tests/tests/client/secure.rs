@@ -1,4 +1,4 @@
-//! ZooKeepers that want to know who their clients are: by certificates, or by passwords.
+//! Servers of Java that want to know who their clients are: by certificates, or by passwords.
 
 use std::{fs, path::Path};
 

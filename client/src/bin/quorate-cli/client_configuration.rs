@@ -46,19 +46,19 @@ pub(crate) fn read(file: &Path) -> Outcome<ClientConfiguration> {
             "zookeeper.client.secure" => secure = value.eq_ignore_ascii_case("true"),
             "zookeeper.ssl.trustStore.location" => tls.trusted = Some(value.into()),
             "zookeeper.ssl.keyStore.location" => tls.certificate = Some(value.into()),
-            // Whether a store is PEM is seen in the file; the other of these is Java's own matter.
-            "zookeeper.ssl.trustStore.type"
-            | "zookeeper.ssl.keyStore.type"
-            | "zookeeper.clientCnxnSocket" => {}
             "zookeeper.ssl.hostnameVerification" if value.eq_ignore_ascii_case("false") => {
                 note(&format!(
                     "{place}: servers' names are checked all the same; --tls-server-name says which \
                      name their certificates have"
                 ));
             }
-            "zookeeper.ssl.hostnameVerification" => {}
+            // What a store is, is seen in the file; which socket is used is Java's own matter.
+            "zookeeper.ssl.trustStore.type"
+            | "zookeeper.ssl.keyStore.type"
+            | "zookeeper.ssl.hostnameVerification"
+            | "zookeeper.clientCnxnSocket" => {}
             _ => {
-                note(&format!("{place}: {} has no meaning here and is ignored", escape::name(key)))
+                note(&format!("{place}: {} has no meaning here and is ignored", escape::name(key)));
             }
         }
     }

@@ -100,10 +100,10 @@ fn note_reason(error: &quorate_client::Error) {
 }
 
 fn numbers(text: &str) -> Result<String, String> {
-    match text.split(',').all(|number| number.trim().parse::<u32>().is_ok()) {
-        true => Ok(text.to_owned()),
-        false => Err("not the numbers of servers, separated by commas".to_owned()),
+    if text.split(',').any(|number| number.trim().parse::<u32>().is_err()) {
+        return Err("not the numbers of servers, separated by commas".to_owned());
     }
+    Ok(text.to_owned())
 }
 
 fn hexadecimal(text: &str) -> Result<i64, String> {
