@@ -86,7 +86,7 @@ set /shell/quoted changed
 addWatch -m PERSISTENT /shell/quoted
 set /shell/quoted again
 removewatches /shell/quoted -p
-addWatch /shell
+addWatch -m PERSISTENT_RECURSIVE /shell
 removewatches /shell -r
 get -w /shell/quoted
 ls -w /shell/quoted
