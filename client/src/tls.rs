@@ -125,6 +125,34 @@ impl Tls {
     }
 }
 
+impl Tls {
+    /// Encrypts a stream to a server that was found by `name`: a host's name or an address, without
+    /// a port. For what is not a session, four-letter words say; clients do it
+    /// [themselves](crate::ClientBuilder::tls).
+    ///
+    /// # Errors
+    /// A [`TlsError`], as the error's source, when the server's certificate is not accepted or the
+    /// server speaks no TLS; otherwise what the stream fails with.
+    ///
+    /// # Cancel safety
+    /// The stream is closed when the future is dropped.
+    pub async fn encrypt<T: Transport>(
+        &self,
+        name: &str,
+        stream: T,
+    ) -> io::Result<impl Transport + use<T>> {
+        let server_name = match &self.server_name {
+            Some(server_name) => server_name.clone(),
+            None => ServerName::try_from(name.to_owned()).map_err(|_| {
+                let error = TlsError::BadName(name.to_owned());
+                io::Error::new(io::ErrorKind::InvalidInput, error)
+            })?,
+        };
+        let handshake = TlsConnector::from(Arc::clone(&self.config)).connect(server_name, stream);
+        handshake.await.map_err(TlsError::of_handshake)
+    }
+}
+
 impl From<Arc<ClientConfig>> for Tls {
     fn from(config: Arc<ClientConfig>) -> Self {
         Self { config, server_name: None }
@@ -248,19 +276,10 @@ impl Connector for Encrypted {
     }
 
     fn connect(&self, name: Arc<str>, addr: SocketAddr) -> Connecting<Box<dyn Transport>> {
-        let Tls { config, server_name } = self.tls.clone();
+        let tls = self.tls.clone();
         let connecting = self.inner.connect(Arc::clone(&name), addr);
         Box::pin(async move {
-            let server_name = match server_name {
-                Some(server_name) => server_name,
-                None => ServerName::try_from(name.to_string()).map_err(|_| {
-                    let error = TlsError::BadName(name.to_string());
-                    io::Error::new(io::ErrorKind::InvalidInput, error)
-                })?,
-            };
-            let transport = connecting.await?;
-            let handshake = TlsConnector::from(config).connect(server_name, transport);
-            let stream = handshake.await.map_err(TlsError::of_handshake)?;
+            let stream = tls.encrypt(&name, connecting.await?).await?;
             Ok(Box::new(stream) as Box<dyn Transport>)
         })
     }

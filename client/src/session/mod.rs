@@ -298,7 +298,12 @@ impl Session {
         // `Compat:` as in Java, all servers together get one session timeout.
         let servers = u32::try_from(self.known.len().max(1)).unwrap_or(u32::MAX);
         // A server that takes connections and does not answer must not cost the session, even alone.
-        let share = self.status.session_timeout / servers.max(ATTEMPTS);
+        // Nor all the time that calls wait, if that is less: there are others to be tried.
+        let within = match self.settings.patience {
+            Duration::ZERO => self.status.session_timeout,
+            patience => self.status.session_timeout.min(patience),
+        };
+        let share = within / servers.max(ATTEMPTS);
         let until = now + share.max(ATTEMPT_MIN);
         effects.push(Effect::Connect(endpoint.clone()));
         self.phase = Phase::Connecting { endpoint, until };

@@ -318,6 +318,16 @@ fn calls_are_given_up_when_an_outage_lasts_too_long() {
 }
 
 #[test]
+fn a_silent_server_costs_a_share_of_the_time_that_calls_wait() {
+    let mut world = World::new(Settings { patience: 4 * SECOND, ..settings() }, 4);
+    world.step(Input::Start);
+    assert_eq!(world.resolved().len(), 1);
+    let next = world.timer();
+    assert_eq!(world.now, SECOND);
+    assert!(next.iter().any(|effect| effect.starts_with("connect ")), "{next:?}");
+}
+
+#[test]
 fn a_server_that_can_only_read_is_left_for_one_that_can_write() {
     let mut world = World::new(Settings { read_only: true, ..settings() }, 2);
     world.step(Input::Start);

@@ -48,6 +48,8 @@ async fn the_status_of_an_ensemble_is_a_table() {
     cli.ok(&["create", "/still"]);
 
     ensemble.kill(leader).unwrap();
+    let lines = cli.run(&["status"]);
+    assert!(lines.text().contains("  DOWN  ") && lines.text().contains("  WAITING  "), "{lines:?}");
     let ran = cli.run(&["doctor", "-o", "json"]);
     assert_eq!(ran.code, 1);
     assert!(ran.text().contains("no server leads"), "{ran:?}");

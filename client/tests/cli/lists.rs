@@ -64,6 +64,23 @@ async fn nodes_are_found_by_name_and_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn data_that_is_no_text_is_found_and_not_shown() {
+    let server = TestServer::start().await.unwrap();
+    let cli = Cli::of(&server);
+    cli.ok(&["create", "/binary", "-b", "//8Kd29yZHMKd29yZHM="]);
+    assert_eq!(cli.ok(&["grep", "/", "words"]), "/binary: binary data matches\n");
+    let found: serde_json::Value =
+        serde_json::from_str(&cli.ok(&["grep", "/", "words", "-o", "json"])).unwrap();
+    assert_eq!(found[0]["text"], serde_json::Value::Null);
+    assert_eq!(found[0]["path"], "/binary");
+    // Every answer is a document.
+    for arguments in [&["version"][..], &["sync", "/"]] {
+        let answer = cli.ok(&[arguments, &["-o", "json"]].concat());
+        serde_json::from_str::<serde_json::Value>(&answer).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sizes_are_added_up() {
     let (_server, cli) = planted().await;
     insta::assert_snapshot!(cli.ok(&["du", "/app"]), @r"

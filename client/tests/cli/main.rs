@@ -24,7 +24,7 @@ use quorate_client::testing::TestServer;
 /// The program, which nothing of the machine it runs on changes.
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quorate-cli"));
-    for name in ["QUORATE_SERVER_LIST", "QUORATE_AUTH", "NO_COLOR", "CLICOLOR_FORCE", "VISUAL"] {
+    for name in ["QUORATE_CLI_SERVER", "QUORATE_CLI_AUTH", "NO_COLOR", "CLICOLOR_FORCE", "VISUAL"] {
         command.env_remove(name);
     }
     command.env("TZ", "UTC").stdin(Stdio::null());

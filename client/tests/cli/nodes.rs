@@ -120,3 +120,68 @@ async fn other_words_of_zkcli_are_answered() {
     assert!(said.contains("gte"), "{said}");
     assert!(cli.fails(1, &["removewatches", "/"]).contains("No watch"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_name_what_was_wrong() {
+    let settings = ["extendedTypesEnabled=true", "enforceQuota=true"];
+    let server = TestServer::start_with(&settings).await.unwrap();
+    let cli = Cli::of(&server);
+    for (code, arguments, said) in [
+        (2, &["getEphemerals", "a"][..], "Path must start with /"),
+        (2, &["create", "-t", "0", "/a"], "ttl must be positive"),
+        (2, &["create", "-t", "-1", "/a"], "cannot be larger than: 1099511627775"),
+        (2, &["create", "-t", "1099511627776", "/a"], "cannot be larger than: 1099511627775"),
+        (2, &["setquota", "-n", "-5", "/"], "invalid value '-5'"),
+        (1, &["deleteall", "/zookeeper/config"], "Arguments are not valid : /zookeeper/config"),
+        (6, &["addauth", "no-scheme", "x"], "The server refused the identity"),
+        (6, &["--auth", "no-scheme:x", "ls", "/"], "The server refused the identity"),
+    ] {
+        let message = cli.fails(code, arguments);
+        assert!(message.contains(said), "{arguments:?}: {message}");
+    }
+
+    // Hard limits.
+    cli.ok(&["create", "/q"]);
+    cli.ok(&["setquota", "-N", "2", "/q"]);
+    cli.ok(&["create", "/q/1"]);
+    assert_eq!(cli.fails(1, &["create", "/q/2"]).trim(), "Quota has exceeded : /q/2");
+    cli.ok(&["delquota", "-N", "/q"]);
+    cli.ok(&["create", "/q/2"]);
+    cli.ok(&["setquota", "-B", "5", "/q"]);
+    cli.fails(1, &["set", "/q", "123456"]);
+    cli.ok(&["setquota", "-b", "3", "/q"]);
+    cli.ok(&["set", "/q", "1234"]);
+    let listed = cli.ok(&["listquota", "/q"]);
+    assert!(listed.contains("bytes=3=;byteHardLimit=5;countHardLimit=-1"), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_changed_below_is() {
+    let server = TestServer::start().await.unwrap();
+    let cli = Cli::of(&server);
+    for path in ["/a", "/a/1", "/a/2", "/a/3"] {
+        cli.ok(&["create", path]);
+    }
+    cli.ok(&["setAcl", "/a/1", "world:anyone:r"]);
+    cli.ok(&["setAcl", "/a/2", "world:anyone:r"]);
+    let said = cli.fails(6, &["setAcl", "-R", "/a", "world:anyone:ra"]);
+    for path in ["/a/1", "/a/2"] {
+        assert!(said.contains(&format!("Insufficient permission : {path}\n")), "{said}");
+    }
+    for path in ["/a", "/a/3"] {
+        assert!(cli.ok(&["getAcl", path]).contains(": ra"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_in_front_that_is_not_there_is_told() {
+    let server = TestServer::start().await.unwrap();
+    let below = Cli { hosts: format!("{}/missing", server.hosts()) };
+    let said = below.fails(3, &["create", "/x"]);
+    assert!(said.contains("All paths are below /missing"), "{said}");
+    Cli::of(&server).ok(&["create", "/missing"]);
+    assert_eq!(below.ok(&["create", "/x", "words"]), "Created /x\n");
+    assert!(!below.fails(3, &["get", "/y"]).contains("below"));
+    below.ok(&["config"]);
+    assert!(below.fails(2, &["config", "-w"]).contains("connect without one"));
+}

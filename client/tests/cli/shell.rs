@@ -52,6 +52,19 @@ impl Shell {
         }
     }
 
+    /// Waits for a line that holds this; before it there is none that holds the other.
+    #[track_caller]
+    fn expect_before(&self, part: &str, other: &str) {
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(20));
+            let line = line.unwrap_or_else(|error| panic!("{part:?} did not come ({error})"));
+            assert!(!line.contains(other), "{line}");
+            if line.contains(part) {
+                return;
+            }
+        }
+    }
+
     fn end(mut self) -> i32 {
         drop(self.input);
         self.child.wait().unwrap().code().unwrap()
@@ -179,4 +192,46 @@ async fn what_happens_is_streamed() {
     assert!(line.ends_with(" NodeCreated /w/x: y\n"), "{line}");
     assert!(child.wait().unwrap().success());
     assert_eq!(cli.fails(1, &["watch", "--for", "10ms", "-n", "1", "/w"]), "Watching /w\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_are_removed_by_their_kind() {
+    let server = TestServer::start().await.unwrap();
+    let cli = Cli::of(&server);
+    cli.ok(&["create", "/w"]);
+    let mut shell = Shell::start(&cli, &[]);
+    for set in ["get -w /w", "ls -w /w", "addWatch -m PERSISTENT /w", "addWatch /w"] {
+        shell.type_line(set);
+    }
+    shell.type_line("sync /w");
+    shell.expect("Sync is OK");
+    // A watch for good of each kind and a lone one tell of the same change, and one by one no more.
+    for (kind, event, expected) in [("-p", "set /w 1", 2), ("-r", "set /w 2", 0)] {
+        shell.type_line(&format!("removewatches /w {kind}"));
+        shell.type_line("sync /w");
+        shell.expect("Sync is OK");
+        cli.ok(&event.split(' ').collect::<Vec<_>>());
+        for _ in 0..expected {
+            shell.expect("type:NodeDataChanged path:/w");
+        }
+        shell.type_line("sync /w");
+        shell.expect_before("Sync is OK", "NodeDataChanged");
+    }
+    // The lone one of data has told its event; that of children is there still.
+    shell.type_line("removewatches /w -d");
+    shell.type_line("removewatches /w -c");
+    shell.type_line("create /w/child");
+    shell.expect_before("Created /w/child", "NodeChildrenChanged");
+    assert_eq!(shell.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_identity_was_refused_is_replaced_by_connect() {
+    let server = TestServer::start().await.unwrap();
+    let ran =
+        Cli::of(&server).run_with_input(&[], b"addauth no-scheme x\nls /\nconnect\nls /\nfoo\n");
+    assert!(ran.err.contains("`connect` opens a new one"), "{ran:?}");
+    assert!(ran.text().ends_with("[zookeeper]\n"), "{ran:?}");
+    assert!(ran.err.contains("'foo'") && ran.err.contains("try 'help'"), "{ran:?}");
+    assert_eq!(ran.code, 2);
 }

@@ -9,6 +9,9 @@ pub use super::key_table::GROUPS;
 /// What variables of the environment begin with that set a key.
 pub const ENVIRONMENT_PREFIX: &str = "QUORATE_";
 
+/// With it begin those of the command line, which an operator may have set where a server starts.
+pub const COMMAND_LINE_PREFIX: &str = "QUORATE_CLI_";
+
 /// What Java's system properties of ZooKeeper begin with.
 const PROPERTY_PREFIX: &str = "zookeeper.";
 

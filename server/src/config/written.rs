@@ -66,13 +66,15 @@ impl Written {
         }
     }
 
-    /// Adds those of the environment's variables that begin with `QUORATE_`. An empty one sets
-    /// nothing.
+    /// Adds those of the environment's variables that begin with `QUORATE_`, but for the command
+    /// line's. An empty one sets nothing.
     pub fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         let mut variables: Vec<_> = variables.into_iter().collect();
         variables.sort();
         for (name, value) in variables {
-            if !name.starts_with(keys::ENVIRONMENT_PREFIX) || value.trim().is_empty() {
+            let is_ours = name.starts_with(keys::ENVIRONMENT_PREFIX)
+                && !name.starts_with(keys::COMMAND_LINE_PREFIX);
+            if !is_ours || value.trim().is_empty() {
                 continue;
             }
             let Some(key) = keys::of_environment(&name) else {
@@ -134,6 +136,7 @@ mod tests {
                 ("QUORATE_INIT_LIMIT", " 3 "),
                 ("QUORATE_SNAPCOUNT", "x"),
                 ("HOME", "/"),
+                ("QUORATE_CLI_SERVER", "zk1:2181"),
                 ("QUORATE_SKIP_ACL", "yes"),
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),

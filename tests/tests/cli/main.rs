@@ -3,16 +3,25 @@
 //!
 //! What needs no ZooKeeper is tested in `client/tests/cli`.
 
+mod members;
+mod operators;
+mod program;
+mod secure;
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[path = "../client/secure.rs"]
+mod zookeepers;
+
 use std::{
-    env,
     io::Write,
-    path::PathBuf,
     process::{Command, Stdio},
 };
 
 use quorate_tests::{Server, Subject, foreign};
 
-const SETTINGS: &[&str] = &["extendedTypesEnabled=true", "admin.enableServer=false"];
+use self::program::Cli;
+
+const SETTINGS: &[&str] =
+    &["extendedTypesEnabled=true", "enforceQuota=true", "admin.enableServer=false"];
 
 const LINES: &str = r#"create /shell first
 create -s /shell/s- numbered
@@ -52,6 +61,13 @@ delquota -n /shell
 listquota /shell
 delquota /shell
 listquota /shell
+setquota -N 9 /shell
+create /shell/many
+create /shell/too-many
+delquota -N /shell
+setquota -B 60 /shell
+set /shell "more than all of these nodes together may have"
+delquota /shell
 getEphemerals /shell
 getEphemerals
 getAllChildrenNumber /shell
@@ -69,7 +85,16 @@ get -w /shell/quoted
 set /shell/quoted changed
 addWatch -m PERSISTENT /shell/quoted
 set /shell/quoted again
-removewatches /shell/quoted
+removewatches /shell/quoted -p
+addWatch -m PERSISTENT_RECURSIVE /shell
+removewatches /shell -r
+get -w /shell/quoted
+ls -w /shell/quoted
+removewatches /shell/quoted -d
+removewatches /shell/quoted -c
+addWatch -m persistent /shell
+stat -w /shell
+removewatches /shell -a
 printwatches
 printwatches off
 printwatches
@@ -78,14 +103,6 @@ redo 7
 deleteall /shell
 ls /
 "#;
-
-/// The program, which cargo builds for the tests of the whole workspace.
-fn cli() -> Option<PathBuf> {
-    let beside = env::current_exe().ok()?.parent()?.parent()?.join("quorate-cli");
-    let program = env::var_os("QUORATE_CLI").map_or(beside, PathBuf::from);
-    let what = "quorate-cli is not built (cargo build -p quorate-client --features cli)";
-    foreign::demand(what, program.exists().then_some(program))
-}
 
 /// What a shell has written.
 struct Said {
@@ -158,7 +175,7 @@ fn alike(text: &str) -> String {
 #[test]
 fn answers_are_those_of_zkcli() {
     let class_path = foreign::require("ZooKeeper", foreign::zookeeper_class_path());
-    let (Some(class_path), Some(cli)) = (class_path, cli()) else { return };
+    let (Some(class_path), Some(cli)) = (class_path, Cli::path()) else { return };
     let reference = Server::start(Subject::ZooKeeper, SETTINGS);
     let mut zkcli = Command::new("java");
     zkcli.args(["-Xmx256m", "-cp", &class_path, "org.apache.zookeeper.ZooKeeperMain", "-server"]);
@@ -180,26 +197,14 @@ fn answers_are_those_of_zkcli() {
     }
 }
 
-/// Runs one command at a server; gives exit code and answer.
-fn run(cli: &PathBuf, server: &Server, arguments: &[&str]) -> (Option<i32>, Vec<u8>) {
-    let address = server.addr().to_string();
-    let output = Command::new(cli)
-        .args(["-server", &address])
-        .args(arguments)
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("run quorate-cli");
-    (output.status.code(), output.stdout)
-}
-
 #[test]
 fn what_is_ours_works_at_zookeeper_too() {
-    let Some(cli) = cli() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("tree.tar");
     let file = file.to_str().expect("it is UTF-8");
     for subject in Subject::available() {
         let server = Server::start(subject, &["4lw.commands.whitelist=*"]);
+        let Some(cli) = Cli::at(&server) else { return };
         let steps: &[(&[&str], i32)] = &[
             (&["create", "/app", "-b", "AP8="], 0),
             (&["create", "/app/text", "words"], 0),
@@ -223,10 +228,10 @@ fn what_is_ours_works_at_zookeeper_too() {
             (&["set", "-v", "7", "/app", "x"], 5),
         ];
         for (arguments, code) in steps {
-            let (ended, answer) = run(&cli, &server, arguments);
-            let answer = String::from_utf8_lossy(&answer).into_owned();
-            assert_eq!(ended, Some(*code), "{arguments:?} at {subject:?}: {answer}");
+            let (ended, answer, said) = cli.run(arguments);
+            assert_eq!(ended, Some(*code), "{arguments:?} at {subject:?}: {answer} {said}");
         }
-        assert_eq!(run(&cli, &server, &["get", "--raw", "/restored"]).1, [0, 0xff]);
+        let raw = cli.command(&["get", "--raw", "/restored"]).output().expect("run quorate-cli");
+        assert_eq!(raw.stdout, [0, 0xff]);
     }
 }

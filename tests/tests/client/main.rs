@@ -6,6 +6,7 @@ mod calls;
 mod locks;
 mod old;
 mod sasl;
+mod secure;
 mod tls;
 mod watches;
 

@@ -1,6 +1,6 @@
 //! Identities proved by SASL to real servers.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use quorate_client::{
     Acl, Disconnect, ErrorCode, ErrorKind, Id, Perms,
@@ -8,26 +8,7 @@ use quorate_client::{
 };
 use quorate_tests::{Server, Subject};
 
-use super::{builder, connect, runtime};
-
-/// A ZooKeeper that knows bob, and the folder of its configuration.
-fn zookeeper_with_bob() -> Option<(Server, tempfile::TempDir)> {
-    if !Subject::ZooKeeper.is_installed() {
-        return None;
-    }
-    let folder = tempfile::Builder::new().prefix("quorate-test-").tempdir().unwrap();
-    let jaas = folder.path().join("jaas.conf");
-    let users = "Server { org.apache.zookeeper.server.auth.DigestLoginModule required \
-                 user_bob=\"bob's secret\"; };\n";
-    fs::write(&jaas, users).unwrap();
-    let settings = [
-        &*format!("java.security.auth.login.config={}", jaas.display()),
-        "authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
-        // It is on by default, and has no MD5.
-        "fips-mode=false",
-    ];
-    Some((Server::start(Subject::ZooKeeper, &settings), folder))
-}
+use super::{builder, connect, runtime, secure::zookeeper_with_bob};
 
 #[test]
 fn zookeeper_accepts_the_right_password_only() {

@@ -1,12 +1,9 @@
 //! Encrypted connections to real servers.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use quorate_client::{Client, Disconnect, ErrorKind, Tls, TlsError};
-use quorate_tests::{Server, Subject, free_port};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-};
+use quorate_tests::{Server, Subject};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -20,34 +17,10 @@ use tokio_rustls::{
     },
 };
 
-use super::runtime;
-
-/// One that vouches for others.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "tests");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// A certificate for this name, and its key.
-    fn identity(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let both = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.extended_key_usages = both.into();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-}
+use super::{
+    runtime,
+    secure::{Authority, secure_zookeeper},
+};
 
 /// Decrypts what comes, and passes it on to a server.
 async fn proxy(server: SocketAddr, (certificate, key): (String, String)) -> SocketAddr {
@@ -119,31 +92,6 @@ fn a_server_without_tls_or_with_another_name_is_not_used() {
         let Disconnect::Tls { source, .. } = &*cause else { panic!("{cause:?}") };
         assert!(matches!(source, TlsError::WrongName { .. }), "{source:?}");
     });
-}
-
-/// A ZooKeeper that takes encrypted connections of clients with certificates only.
-fn secure_zookeeper(authority: &Authority, folder: &Path) -> Option<(Server, u16)> {
-    if !Subject::ZooKeeper.is_installed() {
-        return None;
-    }
-    let (certificate, key) = authority.identity("127.0.0.1");
-    let (keys, trusted) = (folder.join("server.pem"), folder.join("ca.pem"));
-    std::fs::write(&keys, key + &certificate).unwrap();
-    std::fs::write(&trusted, &authority.pem).unwrap();
-    let port = free_port();
-    let settings = [
-        &*format!("secureClientPort={port}"),
-        "secureClientPortAddress=127.0.0.1",
-        "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
-        &*format!("ssl.keyStore.location={}", keys.display()),
-        "ssl.keyStore.type=PEM",
-        &*format!("ssl.trustStore.location={}", trusted.display()),
-        "ssl.trustStore.type=PEM",
-        "ssl.clientAuth=need",
-        // The names of clients' addresses would be looked up.
-        "ssl.hostnameVerification=false",
-    ];
-    Some((Server::start(Subject::ZooKeeper, &settings), port))
 }
 
 #[test]

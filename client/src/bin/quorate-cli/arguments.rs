@@ -7,18 +7,33 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser};
 
 use crate::{
+    client_configuration::{self, ClientConfiguration},
     command::Verb,
     failure::{Failure, Outcome},
     output::{Colours, Format},
-    session::{Target, read_client_configuration},
+    security::{self, TlsFiles},
+    session::Target,
 };
 
 /// zkCli's options in front of the command.
 const LONG_IN_FRONT: [&str; 4] =
     ["-server", "-timeout", "-client-configuration", "-waitforconnection"];
 /// Options in front of the command that are followed by a value.
-const WITH_VALUE: [&str; 7] =
-    ["-server", "-timeout", "-client-configuration", "-output", "-o", "-auth", "-color"];
+const WITH_VALUE: [&str; 13] = [
+    "-server",
+    "-timeout",
+    "-client-configuration",
+    "-output",
+    "-o",
+    "-auth",
+    "-color",
+    "-tls-ca",
+    "-tls-cert",
+    "-tls-key",
+    "-tls-server-name",
+    "-sasl",
+    "-sasl-password-file",
+];
 /// zkCli's options of `reconfig`.
 const LONG_OF_RECONFIG: [&str; 4] = ["-file", "-members", "-add", "-remove"];
 
@@ -38,7 +53,7 @@ pub(crate) struct Invocation {
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Servers, and a path that all others are below: `host:port,host:port/chroot`. Also `-server`.
-    #[arg(long, env = "QUORATE_SERVER_LIST", default_value = "localhost:2181")]
+    #[arg(long, env = "QUORATE_CLI_SERVER", default_value = "localhost:2181")]
     server: String,
     /// The session's timeout in milliseconds. Also `-timeout`.
     #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=2_000_000_000))]
@@ -53,14 +68,64 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     client_configuration: Option<PathBuf>,
     /// An identity, as `addauth` takes it: `digest:user:password`. May be given again.
-    #[arg(long, value_name = "SCHEME:AUTH", env = "QUORATE_AUTH", hide_env_values = true, action = ArgAction::Append)]
+    #[arg(long, value_name = "SCHEME:AUTH", env = "QUORATE_CLI_AUTH", hide_env_values = true, action = ArgAction::Append)]
     auth: Vec<String>,
+    #[command(flatten)]
+    tls: TlsOptions,
+    /// Prove to be this user by SASL DIGEST-MD5. The password is taken from
+    /// `--sasl-password-file`, or from the variable `QUORATE_CLI_SASL_PASSWORD`.
+    #[arg(long, value_name = "USER", env = "QUORATE_CLI_SASL_USER")]
+    sasl: Option<String>,
+    /// A file whose only line is the password of `--sasl`.
+    #[arg(long, value_name = "FILE", requires = "sasl")]
+    sasl_password_file: Option<PathBuf>,
     /// How answers are written.
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub(crate) output: Format,
     /// Whether colours are used.
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) color: Colours,
+}
+
+/// How connections are encrypted. Any of these encrypts them. Files are PEM.
+#[derive(Debug, Args)]
+struct TlsOptions {
+    /// Encrypt connections, and trust whom the system trusts.
+    #[arg(long)]
+    tls: bool,
+    /// Encrypt connections, and trust the certificates in this file.
+    #[arg(long, value_name = "FILE", env = "QUORATE_CLI_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// Show the certificate in this file to servers that ask who the client is.
+    #[arg(long, value_name = "FILE", env = "QUORATE_CLI_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// The key of the certificate, if it is not in the same file.
+    #[arg(long, value_name = "FILE", env = "QUORATE_CLI_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The name in the servers' certificates, if it is not that in `--server`.
+    #[arg(long, value_name = "NAME", env = "QUORATE_CLI_TLS_SERVER_NAME")]
+    tls_server_name: Option<String>,
+}
+
+impl TlsOptions {
+    /// The files, those of a client configuration replaced by those named here; none if
+    /// connections are not encrypted.
+    fn files(&self, configured: Option<TlsFiles>) -> Option<TlsFiles> {
+        let Self { tls, tls_ca, tls_cert, tls_key, tls_server_name } = self;
+        let named = *tls || tls_ca.is_some() || tls_cert.is_some() || tls_server_name.is_some();
+        let mut files = match configured {
+            None if !named => return None,
+            configured => configured.unwrap_or_default(),
+        };
+        if tls_ca.is_some() {
+            files.trusted.clone_from(tls_ca);
+        }
+        if tls_cert.is_some() {
+            (files.certificate, files.key) = (tls_cert.clone(), tls_key.clone());
+        }
+        files.server_name.clone_from(tls_server_name);
+        Some(files)
+    }
 }
 
 impl Options {
@@ -74,6 +139,8 @@ impl Options {
             identities: Vec::new(),
             max_buffer: None,
             request_timeout: None,
+            tls: None,
+            sasl: None,
         };
         for identity in &self.auth {
             // The proof itself may be a secret, and is not repeated.
@@ -82,8 +149,19 @@ impl Options {
             })?;
             target.identities.push((scheme.to_owned(), proof.to_owned()));
         }
-        if let Some(file) = &self.client_configuration {
-            read_client_configuration(&mut target, file)?;
+        let configured = match &self.client_configuration {
+            Some(file) => client_configuration::read(file)?,
+            None => ClientConfiguration::default(),
+        };
+        target.max_buffer = configured.max_buffer;
+        target.request_timeout = configured.request_timeout;
+        if let Some(files) = self.tls.files(configured.tls) {
+            target.tls = Some(files.load()?);
+        }
+        if let Some(user) = &self.sasl {
+            let environment = std::env::var("QUORATE_CLI_SASL_PASSWORD").ok();
+            let file = self.sasl_password_file.as_deref();
+            target.sasl = Some(security::digest_md5(user, file, environment)?);
         }
         Ok(target)
     }
@@ -158,6 +236,28 @@ mod tests {
     #[test]
     fn a_value_is_no_option() {
         let words = ["zk", "--server", "-server", "-o", "json", "set", "/a", "-server"];
+        assert_eq!(in_claps_words(words.map(OsString::from)), words.map(OsString::from));
+    }
+
+    #[test]
+    fn any_option_of_tls_encrypts() {
+        let files = |line: &str, configured| {
+            parsed(&format!("zk {line} ls /")).unwrap().options.tls.files(configured)
+        };
+        assert_eq!(files("-r", None), None);
+        assert_eq!(files("--tls", None), Some(TlsFiles::default()));
+        let configured = TlsFiles {
+            trusted: Some("t".into()),
+            certificate: Some("both".into()),
+            ..TlsFiles::default()
+        };
+        assert_eq!(files("-r", Some(configured.clone())), Some(configured.clone()));
+        let files = files("--tls-cert c --tls-key k", Some(configured)).unwrap();
+        assert_eq!(files.trusted, Some("t".into()));
+        assert_eq!((files.certificate, files.key), (Some("c".into()), Some("k".into())));
+        assert!(parsed("zk --tls-key k ls /").is_err());
+        assert!(parsed("zk --sasl-password-file f ls /").is_err());
+        let words = ["zk", "--tls-key", "-server", "--sasl", "-server"];
         assert_eq!(in_claps_words(words.map(OsString::from)), words.map(OsString::from));
     }
 

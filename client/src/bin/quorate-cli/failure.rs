@@ -129,25 +129,27 @@ fn client_exit_code(error: &quorate_client::Error) -> u8 {
 /// `Compat:` the sentences are those of ZooKeeper's `CliWrapperException`, which scripts look for.
 fn client_message(error: &quorate_client::Error) -> String {
     use ErrorCode as Code;
-    let path = escape::name(error.path().unwrap_or("the node"));
+    // What has no path of its own is not about a node.
+    let about = |what: &str| match error.path() {
+        Some(path) => format!("{what}: {}", escape::name(path)),
+        None => what.trim_end().to_owned(),
+    };
     let sentence = match (error.code(), error.kind()) {
         (_, ErrorKind::MultiFailed { index, code }) => {
             return format!("Operation {} of the transaction failed: {code}", index + 1);
         }
-        (Some(Code::NoNode), _) => format!("Node does not exist: {path}"),
-        (Some(Code::NodeExists), _) => format!("Node already exists: {path}"),
-        (Some(Code::NotEmpty), _) => format!("Node not empty: {path}"),
-        (Some(Code::NoChildrenForEphemerals), _) => {
-            format!("Ephemerals cannot have children: {path}")
+        (Some(Code::NoNode), _) => about("Node does not exist"),
+        (Some(Code::NodeExists), _) => about("Node already exists"),
+        (Some(Code::NotEmpty), _) => about("Node not empty"),
+        (Some(Code::NoChildrenForEphemerals), _) => about("Ephemerals cannot have children"),
+        (Some(Code::NotReadOnly), _) => about("Not a read-only call"),
+        (Some(Code::InvalidAcl), _) => about("Acl is not valid "),
+        (Some(Code::NoAuth), _) => about("Insufficient permission "),
+        (Some(Code::BadArguments), _) => about("Arguments are not valid "),
+        (Some(Code::BadVersion), _) => {
+            about("version No is not valid ") + " (somebody else has changed it; read it again)"
         }
-        (Some(Code::NotReadOnly), _) => format!("Not a read-only call: {path}"),
-        (Some(Code::InvalidAcl), _) => format!("Acl is not valid : {path}"),
-        (Some(Code::NoAuth), _) => format!("Insufficient permission : {path}"),
-        (Some(Code::BadArguments), _) => format!("Arguments are not valid : {path}"),
-        (Some(Code::BadVersion), _) => format!(
-            "version No is not valid : {path} (somebody else has changed it; read it again)"
-        ),
-        (Some(Code::QuotaExceeded), _) => format!("Quota has exceeded : {path}"),
+        (Some(Code::QuotaExceeded), _) => about("Quota has exceeded "),
         (Some(Code::ReconfigInProgress), _) => {
             "Another reconfiguration is in progress -- try again when it is done".to_owned()
         }
@@ -161,16 +163,18 @@ fn client_message(error: &quorate_client::Error) -> String {
                 .to_owned()
         }
         (Some(Code::Unimplemented), _) => {
-            format!("The server does not know this operation, or has it switched off: {path}")
+            about("The server does not know this operation, or has it switched off")
         }
-        (Some(Code::NoWatcher), _) => format!("No watch of that kind is set: {path}"),
+        (Some(Code::NoWatcher), _) => about("No watch of that kind is set"),
         (Some(Code::EphemeralOnLocalSession), _) => {
             "Unable to create ephemeral node on a local session".to_owned()
         }
-        (_, ErrorKind::BadPath(why)) => format!("Path is not valid: {path}: {why}"),
+        (_, ErrorKind::BadPath(why)) => format!("{}: {why}", about("Path is not valid")),
         (_, ErrorKind::Closed) => "Not connected (`connect` opens a session)".to_owned(),
-        (_, ErrorKind::AuthFailed) => {
-            "The server refused the identity (scheme and auth of addauth)".to_owned()
+        (Some(Code::AuthFailed), _) | (_, ErrorKind::AuthFailed) => {
+            "The server refused the identity (scheme and auth of addauth, user and password of \
+             --sasl), and takes no more of this session; in the shell `connect` opens a new one"
+                .to_owned()
         }
         _ => chain(error),
     };
@@ -204,12 +208,14 @@ mod tests {
     fn errors_have_codes_and_sentences() {
         let refused = |code| quorate_client::Error::from(ErrorKind::Refused(code));
         for (error, code, sentence) in [
-            (refused(ErrorCode::NoNode), 3, "Node does not exist: the node"),
+            (refused(ErrorCode::NoNode), 3, "Node does not exist"),
             (refused(ErrorCode::NodeExists), 4, "Node already exists"),
             (refused(ErrorCode::NotEmpty), 4, "Node not empty"),
             (refused(ErrorCode::BadVersion), 5, "version No is not valid"),
             (refused(ErrorCode::NoAuth), 6, "Insufficient permission"),
             (ErrorKind::AuthFailed.into(), 6, "refused the identity"),
+            (refused(ErrorCode::AuthFailed), 6, "refused the identity"),
+            (refused(ErrorCode::BadArguments), 1, "Arguments are not valid"),
             (ErrorKind::BadArgument("x").into(), 2, "bad argument: x"),
             (ErrorKind::NotConnected(None).into(), 7, "not connected"),
             (ErrorKind::Timeout.into(), 7, "no answer in time"),

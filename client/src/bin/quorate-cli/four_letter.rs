@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, io, time::Duration};
 
+use quorate_client::{Tls, Transport};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -24,9 +25,16 @@ pub(crate) enum NoAnswer {
     NotAllowed(String),
 }
 
-/// Asks a server, and gives its answer.
-pub(crate) async fn ask(address: &str, word: &str) -> Result<String, NoAnswer> {
-    let answer = timeout(PATIENCE, exchange(address, word)).await.map_err(|_| NoAnswer::Silent)?;
+/// Asks a server, encrypted or not, and gives its answer.
+pub(crate) async fn ask(tls: Option<&Tls>, address: &str, word: &str) -> Result<String, NoAnswer> {
+    let answer = async {
+        let stream = TcpStream::connect(address).await?;
+        match tls {
+            None => exchange(stream, word).await,
+            Some(tls) => exchange(tls.encrypt(host(address), stream).await?, word).await,
+        }
+    };
+    let answer = timeout(PATIENCE, answer).await.map_err(|_| NoAnswer::Silent)?;
     let answer = answer.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
     if answer.contains("is not executed because it is not in the whitelist") {
         return Err(NoAnswer::NotAllowed(word.to_owned()));
@@ -40,8 +48,13 @@ pub(crate) async fn ask(address: &str, word: &str) -> Result<String, NoAnswer> {
     Ok(answer)
 }
 
-async fn exchange(address: &str, word: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
+/// The host of `host:port`, an IPv6 address without its brackets.
+fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+async fn exchange(mut stream: impl Transport, word: &str) -> io::Result<String> {
     stream.write_all(word.as_bytes()).await?;
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer).await {
@@ -88,6 +101,12 @@ pub(crate) fn connections(answer: &str) -> Vec<Connection> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_are_those_of_certificates() {
+        assert_eq!(host("zk1:2281"), "zk1");
+        assert_eq!(host("[::1]:2281"), "::1");
+    }
 
     #[test]
     fn answers_are_taken_apart() {

@@ -7,11 +7,13 @@
 //! shell, and nothing but `output` writes to standard output.
 
 mod arguments;
+mod client_configuration;
 mod clock;
 mod command;
 mod failure;
 mod four_letter;
 mod output;
+mod security;
 mod session;
 mod shell;
 mod survey;
@@ -64,11 +66,15 @@ fn perform(runtime: &Runtime, verb: Verb, context: &mut Context) -> Outcome {
         if verb.heeds_signals() {
             return verb.run(context).await;
         }
-        tokio::select! {
+        let outcome = tokio::select! {
             outcome = verb.run(context) => outcome,
             // Without the signal's handler Ctrl-C ends the process, which is as well.
             Ok(()) = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        };
+        if let Err(failure) = &outcome {
+            context.explain(failure).await;
         }
+        outcome
     })
 }
 

@@ -1,9 +1,8 @@
 //! Which ensemble is meant, and the client that talks to it.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
-use anyhow::Context as _;
-use quorate_client::{Client, RetryPolicy};
+use quorate_client::{Client, RetryPolicy, Tls, sasl::DigestMd5};
 
 use crate::{
     failure::{Failure, Outcome},
@@ -30,6 +29,10 @@ pub(crate) struct Target {
     pub(crate) max_buffer: Option<usize>,
     /// How long a call may take, if there is a limit.
     pub(crate) request_timeout: Option<Duration>,
+    /// How connections are encrypted, if they are.
+    pub(crate) tls: Option<Tls>,
+    /// Who is proved by SASL, if anybody.
+    pub(crate) sasl: Option<DigestMd5>,
 }
 
 impl Target {
@@ -64,6 +67,12 @@ impl Target {
         }
         if let Some(limit) = self.request_timeout {
             builder = builder.default_timeout(limit);
+        }
+        if let Some(tls) = &self.tls {
+            builder = builder.tls(tls.clone());
+        }
+        if let Some(user) = &self.sasl {
+            builder = builder.sasl(user.clone());
         }
         builder
     }
@@ -101,43 +110,6 @@ fn with_port(host: &str) -> String {
         (_, 0) => format!("{host}:{DEFAULT_PORT}"),
         _ => host.to_owned(),
     }
-}
-
-/// Takes settings from a file of ZooKeeper's Java clients, `key=value` a line.
-pub(crate) fn read_client_configuration(target: &mut Target, file: &Path) -> Outcome {
-    let text = fs::read_to_string(file)
-        .with_context(|| format!("read the client configuration {}", file.display()))?;
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', '!']) {
-            continue;
-        }
-        let wrong =
-            |what: &str| Failure::usage(format!("{}, line {}: {what}", file.display(), number + 1));
-        let (key, value) = line.split_once('=').ok_or_else(|| wrong("not key=value"))?;
-        let (key, value) = (key.trim(), value.trim());
-        match key {
-            "jute.maxbuffer" => {
-                target.max_buffer =
-                    Some(value.parse().map_err(|_| wrong("jute.maxbuffer is no number of bytes"))?);
-            }
-            "zookeeper.request.timeout" => {
-                let ms = value.parse().map_err(|_| wrong("the timeout is no number of ms"))?;
-                target.request_timeout = (ms > 0).then(|| Duration::from_millis(ms));
-            }
-            "zookeeper.client.secure" if value.eq_ignore_ascii_case("true") => {
-                return Err(wrong("connections with TLS are not there yet"));
-            }
-            "zookeeper.client.secure" => {}
-            _ => output::note(&format!(
-                "{}, line {}: {} has no meaning here and is ignored",
-                file.display(),
-                number + 1,
-                output::escape::name(key)
-            )),
-        }
-    }
-    Ok(())
 }
 
 /// What commands work with.
@@ -186,6 +158,19 @@ impl Context {
         Ok(())
     }
 
+    /// Says what a failure does not: that all paths are below one that is not there.
+    pub(crate) async fn explain(&self, failure: &Failure) {
+        if let Some(client) = self.client.as_ref().filter(|_| failure.is_no_node())
+            && !client.chroot_path().is_empty()
+            && matches!(client.exists("/").await, Ok(None))
+        {
+            output::note(&format!(
+                "All paths are below {}, as --server says, and there is no such node.",
+                output::escape::name(client.chroot_path())
+            ));
+        }
+    }
+
     /// Ends the session, and its ephemeral nodes with it.
     pub(crate) async fn close(&mut self) {
         if let Some(watches) = &mut self.watches {
@@ -213,40 +198,6 @@ mod tests {
             ("fe80::2", "[fe80::2]:2181"),
         ] {
             assert_eq!(with_port(host), address);
-        }
-    }
-
-    #[test]
-    fn settings_of_java_clients_are_read() {
-        let mut target = Target::default();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(&file, "# c\njute.maxbuffer = 4096\nzookeeper.request.timeout=250\n").unwrap();
-        read_client_configuration(&mut target, file.path()).unwrap();
-        assert_eq!(target.max_buffer, Some(4096));
-        assert_eq!(target.request_timeout, Some(Duration::from_millis(250)));
-        for (text, said) in [
-            ("nothing", "not key=value"),
-            ("zookeeper.client.secure=true", "TLS"),
-            ("jute.maxbuffer=x", "no number"),
-        ] {
-            fs::write(&file, format!("\n{text}\n")).unwrap();
-            let failure = read_client_configuration(&mut target, file.path()).unwrap_err();
-            let message = failure.message().unwrap();
-            assert!(message.contains("line 2") && message.contains(said), "{message}");
-        }
-    }
-
-    impl Default for Target {
-        fn default() -> Self {
-            Self {
-                servers: "localhost:2181".into(),
-                session_timeout: Duration::from_secs(30),
-                patient: false,
-                read_only: false,
-                identities: Vec::new(),
-                max_buffer: None,
-                request_timeout: None,
-            }
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use quorate_client::Zxid;
 
-use crate::four_letter::{self, NoAnswer};
+use crate::{
+    four_letter::{self, NoAnswer},
+    session::Target,
+};
 
 /// A server, and its answer to `srvr`.
 #[derive(Debug, Clone)]
@@ -27,13 +30,14 @@ pub(crate) struct Server {
 }
 
 /// Asks all servers at once.
-pub(crate) async fn survey(addresses: &[String]) -> Vec<Surveyed> {
-    let asked: Vec<_> = addresses
-        .iter()
-        .cloned()
+pub(crate) async fn survey(target: &Target) -> Vec<Surveyed> {
+    let asked: Vec<_> = target
+        .addresses()
+        .into_iter()
         .map(|address| {
+            let tls = target.tls.clone();
             tokio::spawn(async move {
-                let answer = four_letter::ask(&address, "srvr").await;
+                let answer = four_letter::ask(tls.as_ref(), &address, "srvr").await;
                 let answer = answer.and_then(|answer| parse(&answer));
                 Surveyed { address, answer }
             })

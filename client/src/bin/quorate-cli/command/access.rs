@@ -5,8 +5,8 @@ use quorate_client::{Acl, Id, Perms};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    failure::Outcome,
-    output::{StatView, escape},
+    failure::{Failure, Outcome},
+    output::{StatView, escape, note},
     session::Context,
     walk::{self, Want},
 };
@@ -80,10 +80,22 @@ impl SetAcl {
         let AclList(acl) = &self.acl;
         if self.recursive {
             let tree = walk::read(&client, &self.path, Want::default()).await?;
+            let mut refused: Option<Failure> = None;
             for entry in tree.preorder() {
-                client.set_acl(&entry.path, acl).version(self.version).await?;
+                match client.set_acl(&entry.path, acl).version(self.version).await {
+                    Ok(_) => {}
+                    // `Compat:` the others are changed all the same. The first refusal is said last.
+                    Err(error) if error.code().is_some() => {
+                        let failure = Failure::from(error);
+                        if refused.is_some() {
+                            note(&failure.message().unwrap_or_default());
+                        }
+                        refused.get_or_insert(failure);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
-            return tree.check();
+            return refused.map_or_else(|| tree.check(), Err);
         }
         let stat = client.set_acl(&self.path, acl).version(self.version).await?;
         if self.stat {

@@ -3,7 +3,7 @@ use serde::Serialize;
 
 use super::note_lone_watch;
 use crate::{
-    failure::Outcome,
+    failure::{Failure, Outcome},
     output::{StatView, escape},
     session::Context,
 };
@@ -37,6 +37,11 @@ impl Config {
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
         let client = context.client().await?;
         if self.watch {
+            if !client.chroot_path().is_empty() {
+                return Err(Failure::usage(
+                    "the configuration cannot be watched below a path: connect without one",
+                ));
+            }
             match &mut context.watches {
                 Some(watches) => {
                     let (_, watch) = client.get(NODE).watch().await?;

@@ -19,7 +19,8 @@ pub(crate) struct Create {
     #[arg(short = 'c', conflicts_with_all = ["ephemeral", "sequential"])]
     container: bool,
     /// It goes when it has had no children and was not written for so many milliseconds.
-    #[arg(short = 't', value_name = "TTL", conflicts_with_all = ["ephemeral", "container"])]
+    #[arg(short = 't', value_name = "TTL", allow_negative_numbers = true, value_parser = ttl,
+        conflicts_with_all = ["ephemeral", "container"])]
     ttl: Option<u64>,
     /// Create the nodes above that are missing too, as containers.
     #[arg(long)]
@@ -29,6 +30,16 @@ pub(crate) struct Create {
     data: DataArgument,
     /// Who may do what: `scheme:id:permissions,...`, permissions being letters of cdrwa.
     acl: Option<AclList>,
+}
+
+/// The longest TTL, in milliseconds: a server keeps them in 40 bits.
+const MAX_TTL: u64 = (1 << 40) - 1;
+
+fn ttl(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(ttl @ 1..=MAX_TTL) => Ok(ttl),
+        _ => Err(format!("ttl must be positive and cannot be larger than: {MAX_TTL}")),
+    }
 }
 
 #[derive(Serialize)]

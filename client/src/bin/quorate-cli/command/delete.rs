@@ -75,9 +75,25 @@ async fn delete(
 ) -> Result<(), quorate_client::Error> {
     for paths in paths.rchunks(batch) {
         let multi = client.multi();
-        paths.iter().rev().fold(multi, |multi, path| multi.delete(path, -1)).await?;
+        let done = paths.iter().rev().fold(multi, |multi, path| multi.delete(path, -1)).await;
+        if let Err(error) = done {
+            return Err(with_path(client, paths, error).await);
+        }
     }
     Ok(())
+}
+
+/// The refusal of a transaction as that of the node it is about.
+async fn with_path(
+    client: &quorate_client::Client,
+    paths: &[&str],
+    error: quorate_client::Error,
+) -> quorate_client::Error {
+    let &quorate_client::ErrorKind::MultiFailed { index, .. } = error.kind() else { return error };
+    let Some(path) = paths.iter().rev().nth(index) else { return error };
+    // Asked for alone, it is refused by its name. When it can be deleted now, the transaction's own
+    // error tells that something has changed meanwhile.
+    client.delete(path).await.err().unwrap_or(error)
 }
 
 /// Whether others created or deleted below meanwhile.

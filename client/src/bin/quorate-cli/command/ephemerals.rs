@@ -1,7 +1,10 @@
 use clap::Args;
 
 use super::children::bracketed;
-use crate::{failure::Outcome, session::Context};
+use crate::{
+    failure::{Failure, Outcome},
+    session::Context,
+};
 
 /// Lists this session's ephemeral nodes.
 #[derive(Debug, Args)]
@@ -13,6 +16,9 @@ pub(crate) struct GetEphemerals {
 
 impl GetEphemerals {
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
+        if !self.path.starts_with('/') {
+            return Err(Failure::usage("Path must start with / character"));
+        }
         let mut paths = context.client().await?.ephemerals(&self.path).await?;
         paths.sort_unstable();
         context.screen.answer(&paths, |screen| screen.line(&bracketed(&paths)))?;

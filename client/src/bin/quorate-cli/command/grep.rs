@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use regex::Regex;
@@ -33,7 +35,8 @@ pub(crate) struct Grep {
 struct Found<'a> {
     path: &'a str,
     line: usize,
-    text: String,
+    /// None when the data is not UTF-8: it is not shown.
+    text: Option<String>,
 }
 
 impl Grep {
@@ -45,12 +48,14 @@ impl Grep {
         let mut found: Vec<Found<'_>> = Vec::new();
         for entry in tree.preorder() {
             let text = String::from_utf8_lossy(entry.data.as_deref().unwrap_or_default());
+            // The lossy text of UTF-8 is the data itself.
+            let shown = matches!(text, Cow::Borrowed(_));
             let lines = text.lines().enumerate().filter(|(_, line)| pattern.is_match(line));
-            let limit = if self.paths_only { 1 } else { usize::MAX };
+            let limit = if self.paths_only || !shown { 1 } else { usize::MAX };
             found.extend(lines.take(limit).map(|(number, line)| Found {
                 path: &entry.path,
                 line: number + 1,
-                text: line.to_owned(),
+                text: shown.then(|| line.to_owned()),
             }));
         }
         context.screen.answer(&found, |screen| {
@@ -65,13 +70,14 @@ impl Grep {
         if self.paths_only {
             return path;
         }
+        let Some(line) = &found.text else { return format!("{path}: binary data matches") };
         let (mut text, mut end) = (String::new(), 0);
-        for part in pattern.find_iter(&found.text).filter(|part| !part.is_empty()) {
-            text.push_str(&escape::name(&found.text[end..part.start()]));
+        for part in pattern.find_iter(line).filter(|part| !part.is_empty()) {
+            text.push_str(&escape::name(&line[end..part.start()]));
             text.push_str(&screen.paint(MATCH, &escape::name(part.as_str())));
             end = part.end();
         }
-        text.push_str(&escape::name(&found.text[end..]));
+        text.push_str(&escape::name(&line[end..]));
         format!("{path}:{}: {text}", found.line)
     }
 }

@@ -26,16 +26,16 @@ const STATS: &str = "zookeeper_stats";
 #[command(group = ArgGroup::new("limit").required(true).args(["count", "bytes", "hard_count", "hard_bytes"]))]
 pub(crate) struct SetQuota {
     /// Nodes, soft.
-    #[arg(short = 'n', value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(short = 'n', allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     count: Option<i64>,
     /// Bytes, soft.
-    #[arg(short = 'b', value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(short = 'b', allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..))]
     bytes: Option<i64>,
     /// Nodes, hard.
-    #[arg(short = 'N', value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(short = 'N', allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     hard_count: Option<i64>,
     /// Bytes, hard.
-    #[arg(short = 'B', value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(short = 'B', allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..))]
     hard_bytes: Option<i64>,
     path: String,
 }

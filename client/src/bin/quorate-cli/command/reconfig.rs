@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
+use quorate_client::ErrorCode;
 use serde::Serialize;
 
 use super::read_file;
 use crate::{
     failure::{Failure, Outcome},
-    output::{StatView, escape},
+    output::{StatView, escape, note},
     session::Context,
 };
 
@@ -31,7 +32,7 @@ pub(crate) struct Reconfig {
     #[arg(long)]
     add: Option<String>,
     /// Servers to remove, by their numbers. Also `-remove`.
-    #[arg(long)]
+    #[arg(long, value_parser = numbers)]
     remove: Option<String>,
 }
 
@@ -46,7 +47,11 @@ impl Reconfig {
         // `Compat:` zkCli lowers all of these.
         let lower = |text: &Option<String>| text.as_ref().map(|text| text.to_lowercase());
         let members = match &self.file {
-            Some(file) => Some(members_of(&String::from_utf8_lossy(&read_file(file)?))?),
+            Some(file) => {
+                Some(members_of(&String::from_utf8_lossy(&read_file(file)?)).ok_or_else(|| {
+                    Failure::usage(format!("{} has no line server.N=...", file.display()))
+                })?)
+            }
             None => lower(&self.members),
         };
         let (joining, leaving) = (lower(&self.add), lower(&self.remove));
@@ -64,7 +69,7 @@ impl Reconfig {
         if let Some(version) = self.version {
             call = call.version(version);
         }
-        let node = call.await?;
+        let node = call.await.inspect_err(note_reason)?;
         let config = String::from_utf8_lossy(&node.data);
         let document = Document { config: &config, stat: node.stat.into() };
         context.screen.answer(&document, |screen| {
@@ -76,22 +81,44 @@ impl Reconfig {
     }
 }
 
+/// What a refusal has to do with the ensemble, where the code alone does not tell.
+fn note_reason(error: &quorate_client::Error) {
+    match error.code() {
+        Some(ErrorCode::NoAuth) => note(
+            "Changing the servers takes the permission w on /zookeeper/config, which at first only \
+             the super user has: --auth digest:super:PASSWORD",
+        ),
+        Some(ErrorCode::BadArguments) => note(
+            "Servers are server.N=host:quorumPort:electionPort[:participant|:observer]\
+             [;[host:]clientPort], each address its own, and somebody must vote",
+        ),
+        _ if !error.surely_not_done() => {
+            note("`config` shows whether it was done; the servers it removed may have left.");
+        }
+        _ => {}
+    }
+}
+
+fn numbers(text: &str) -> Result<String, String> {
+    if text.split(',').any(|number| number.trim().parse::<u32>().is_err()) {
+        return Err("not the numbers of servers, separated by commas".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn hexadecimal(text: &str) -> Result<i64, String> {
     i64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16)
         .map_err(|_| "not a configuration version (hexadecimal)".to_owned())
 }
 
 /// The lines of a file that tell of servers, weights and groups, separated by commas.
-fn members_of(file: &str) -> Outcome<String> {
+fn members_of(file: &str) -> Option<String> {
     let lines = file.lines().map(str::trim);
     let wanted = |line: &&str| {
         ["server.", "weight.", "group."].iter().any(|prefix| line.starts_with(prefix))
     };
     let members: Vec<_> = lines.filter(wanted).collect();
-    if members.is_empty() {
-        return Err(Failure::usage("the file has no line server.N=..."));
-    }
-    Ok(members.join(","))
+    (!members.is_empty()).then(|| members.join(","))
 }
 
 #[cfg(test)]
@@ -102,7 +129,7 @@ mod tests {
     fn members_are_the_lines_of_servers() {
         let file = "# x\nserver.1=a:1:2;3\n\nserver.2=b:1:2;3\nversion=5\n";
         assert_eq!(members_of(file).unwrap(), "server.1=a:1:2;3,server.2=b:1:2;3");
-        assert!(members_of("tickTime=5").is_err());
+        assert_eq!(members_of("tickTime=5"), None);
         assert_eq!(hexadecimal("100000000"), Ok(0x1_0000_0000));
         assert_eq!(hexadecimal("0x1f"), Ok(0x1f));
         assert!(hexadecimal("x").is_err());

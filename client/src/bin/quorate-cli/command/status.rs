@@ -3,9 +3,9 @@ use serde::Serialize;
 
 use crate::{
     failure::{Failure, Outcome},
-    four_letter,
+    four_letter::{self, NoAnswer},
     output::{Format, Row, escape, note},
-    session::Context,
+    session::{Context, Target},
     survey::{self, Surveyed},
 };
 
@@ -28,6 +28,9 @@ struct Line {
     nodes: Option<u64>,
     version: Option<String>,
     problem: Option<String>,
+    /// What the table shows in the place of a mode.
+    #[serde(skip)]
+    without_mode: &'static str,
 }
 
 impl Row for Line {
@@ -47,7 +50,7 @@ impl Row for Line {
         fn cell(value: Option<&impl ToString>) -> String {
             value.map_or_else(|| "-".to_owned(), |value| escape::name(&value.to_string()).into())
         }
-        let mode = self.mode.clone().unwrap_or_else(|| "DOWN".to_owned());
+        let mode = self.mode.clone().unwrap_or_else(|| self.without_mode.to_owned());
         vec![
             escape::name(&self.server).into_owned(),
             escape::name(&mode).into_owned(),
@@ -64,7 +67,7 @@ impl Row for Line {
 
 impl Status {
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
-        let surveyed = survey::survey(&context.target.addresses()).await;
+        let surveyed = survey::survey(&context.target).await;
         let lines: Vec<_> = surveyed.iter().map(|server| line(server, &surveyed)).collect();
         context.screen.rows(&lines)?;
         context.screen.flush()?;
@@ -74,7 +77,7 @@ impl Status {
                     note(&escape::name(&format!("{} {problem}", line.server)));
                 }
             }
-            if let Some(text) = followers_of_leader(&surveyed).await {
+            if let Some(text) = followers_of_leader(&context.target, &surveyed).await {
                 context.screen.line(&text)?;
             }
         }
@@ -102,6 +105,7 @@ fn line(surveyed: &Surveyed, all: &[Surveyed]) -> Line {
             nodes: Some(found.nodes),
             version: Some(found.version.clone()),
             problem: None,
+            without_mode: "",
         },
         Err(why) => Line {
             server,
@@ -114,16 +118,17 @@ fn line(surveyed: &Surveyed, all: &[Surveyed]) -> Line {
             nodes: None,
             version: None,
             problem: Some(why.to_string()),
+            without_mode: if matches!(why, NoAnswer::NotServing) { "WAITING" } else { "DOWN" },
         },
     }
 }
 
 /// What the leader says of those who follow, if it allows `mntr`.
-async fn followers_of_leader(surveyed: &[Surveyed]) -> Option<String> {
+async fn followers_of_leader(target: &Target, surveyed: &[Surveyed]) -> Option<String> {
     let leads =
         |surveyed: &&Surveyed| surveyed.answer.as_ref().is_ok_and(|server| server.mode == "leader");
     let address = &surveyed.iter().find(leads)?.address;
-    let answer = four_letter::ask(address, "mntr").await.ok()?;
+    let answer = four_letter::ask(target.tls.as_ref(), address, "mntr").await.ok()?;
     let facts = four_letter::tab_lines(&answer);
     let (synced, observers) =
         (facts.get("zk_synced_followers")?, facts.get("zk_synced_observers")?);

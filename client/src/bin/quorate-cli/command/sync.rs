@@ -1,4 +1,5 @@
 use clap::Args;
+use serde::Serialize;
 
 use crate::{failure::Outcome, session::Context};
 
@@ -8,10 +9,16 @@ pub(crate) struct Sync {
     path: String,
 }
 
+#[derive(Serialize)]
+struct Document<'a> {
+    synced: &'a str,
+}
+
 impl Sync {
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
         context.client().await?.sync(&self.path).await?;
-        context.screen.line("Sync is OK")?;
+        let document = Document { synced: &self.path };
+        context.screen.answer(&document, |screen| screen.line("Sync is OK"))?;
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
 use clap::Args;
+use serde::Serialize;
 
 use crate::{failure::Outcome, session::Context};
 
@@ -6,10 +7,18 @@ use crate::{failure::Outcome, session::Context};
 #[derive(Debug, Args)]
 pub(crate) struct Version {}
 
+#[derive(Serialize)]
+struct Document {
+    version: &'static str,
+}
+
 impl Version {
     #[expect(clippy::unused_async, reason = "all commands are called alike")]
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
-        context.screen.line(&format!("quorate-cli version: {}", env!("CARGO_PKG_VERSION")))?;
+        let document = Document { version: env!("CARGO_PKG_VERSION") };
+        context.screen.answer(&document, |screen| {
+            screen.line(&format!("quorate-cli version: {}", document.version))
+        })?;
         Ok(())
     }
 }

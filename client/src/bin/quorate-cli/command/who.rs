@@ -57,7 +57,8 @@ impl Who {
         };
         let mut unasked = Vec::new();
         for address in context.target.addresses() {
-            match four_letter::ask(&address, "cons").await {
+            let tls = context.target.tls.as_ref();
+            match four_letter::ask(tls, &address, "cons").await {
                 Ok(answer) => {
                     if let Some(found) = connection_of(&answer, &session) {
                         owner.timeout_ms = found.facts.get("to").cloned();

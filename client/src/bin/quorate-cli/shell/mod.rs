@@ -174,7 +174,10 @@ impl<'a> Shell<'a> {
         match Line::try_parse_from(words.into_iter().skip(1)) {
             Ok(line) => Ok(Some(line)),
             Err(error) if error.use_stderr() => {
-                Err(Failure::usage(error.render().to_string().trim_end()))
+                // In the shell there is a command for it.
+                let said = error.render().to_string();
+                let said = said.replace("try '--help'", "try 'help'");
+                Err(Failure::usage(said.trim_end()))
             }
             Err(told) => {
                 self.screen.text(&told.render().to_string())?;

@@ -40,6 +40,12 @@ impl Tally {
         Self { latencies: Histogram::new(DIGITS).expect("three digits are allowed"), errors: 0 }
     }
 
+    fn record(&mut self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        // Not `saturating_record`, which does not grow.
+        self.latencies.record(took).expect("it grows as it must");
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         self.latencies.add(&other.latencies).expect("it grows as it must");
         self.errors += other.errors;
@@ -175,8 +181,7 @@ async fn work(plan: Arc<Plan>, client: Client) -> Results {
         let tally = &mut results.tallies[place];
         match outcome {
             Ok(()) => {
-                let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-                tally.latencies.saturating_record(took.max(1));
+                tally.record(start.elapsed());
                 plan.done.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
@@ -203,5 +208,25 @@ async fn perform(kind: Kind, plan: &Plan, client: &Client) -> Result<(), Error> 
             client.multi().delete(node, -1).create(node, &plan.data).await.map(|_| ())
         }
         Kind::Sync => client.sync(&plan.path).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_of_any_length_are_kept() {
+        let mut tally = Tally::new();
+        for took in [Duration::ZERO, Duration::from_millis(3), Duration::from_secs(90)] {
+            tally.record(took);
+        }
+        let mut all = Tally::new();
+        all.add(&tally);
+        assert_eq!(all.latencies.min(), 1);
+        let off = |quantile, micros: u64| {
+            all.latencies.value_at_quantile(quantile).abs_diff(micros) * 1000 / micros
+        };
+        assert_eq!((off(0.5, 3_000), off(1.0, 90_000_000)), (0, 0));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Doctor, Finding, Level};
 use crate::{
     four_letter::{self, NoAnswer},
+    session::Target,
     survey::{self, Server, Surveyed},
 };
 
@@ -33,12 +34,12 @@ impl Facts {
 }
 
 /// Asks all servers.
-pub(super) async fn ask_all(addresses: &[String]) -> Vec<Facts> {
+pub(super) async fn ask_all(target: &Target) -> Vec<Facts> {
     let mut all = Vec::new();
-    for surveyed in survey::survey(addresses).await {
+    for surveyed in survey::survey(target).await {
         let address = surveyed.address.clone();
         let ask = async |word, split: &str| -> Result<BTreeMap<String, String>, NoAnswer> {
-            let answer = four_letter::ask(&address, word).await?;
+            let answer = four_letter::ask(target.tls.as_ref(), &address, word).await?;
             let pairs = answer.lines().filter_map(|line| line.split_once(split));
             Ok(pairs.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect())
         };
