@@ -129,7 +129,7 @@ impl Server {
         if self.shared.duty() != Duty::Leading {
             return;
         }
-        self.shared.submit(Input::Ensemble(Event::HandOver));
+        self.shared.submit(Input::Ensemble(Event::HandOver { ends: true }));
         let left = self.shared.duty_becomes(|duty| duty != Duty::Leading);
         if timeout(HAND_OVER, left).await.is_err() {
             warn!("no other server could take over the lead in time");

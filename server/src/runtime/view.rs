@@ -162,7 +162,7 @@ impl AdminView for Shared {
     fn hand_over(&self) -> bool {
         let leads = self.duty() == Duty::Leading;
         if leads {
-            self.submit(Input::Ensemble(Event::HandOver));
+            self.submit(Input::Ensemble(Event::HandOver { ends: false }));
         }
         leads
     }
