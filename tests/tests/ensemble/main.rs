@@ -1,6 +1,7 @@
 //! Ensembles of real processes: Quorate's servers among themselves, and mixed with ZooKeeper's.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod guide;
 mod hand_over;
 mod kills;
 mod load;
