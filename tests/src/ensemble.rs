@@ -125,6 +125,13 @@ impl Ensemble {
         format!("server.{id}=127.0.0.1:{quorum}:{election}:{role};{client}")
     }
 
+    /// Lets a server listen elsewhere, with all its ports, from when it has learned this line.
+    pub fn move_ports(&mut self, id: u8) -> String {
+        self.ports.insert(id, (free_port(), free_port()));
+        self.server_mut(id).set_port(free_port());
+        self.line(id, "participant")
+    }
+
     /// The numbers of all servers, running or not.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = u8> + use<> {
         self.servers.keys().copied().collect::<Vec<_>>().into_iter()

@@ -50,7 +50,7 @@ impl AdminView for Shared {
     }
 
     fn client_port(&self) -> u16 {
-        self.client_address.port()
+        self.client_address.read().port()
     }
 
     fn last_zxid(&self) -> Zxid {
