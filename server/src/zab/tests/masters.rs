@@ -1,11 +1,21 @@
 //! Observers that learn from followers.
 
+use bytes::BytesMut;
+use quorate_protocol::{Encode, OpCode, SessionId, Zxid};
+
 use super::solo::{Solo, z};
-use crate::zab::{Features, Input, LinkId, Member, Message, ServerId};
+use crate::{
+    tree::CONFIG,
+    txn::{SetDataTxn, Txn, TxnHeader},
+    zab::{Configs, Configuration, Features, Input, LinkId, Member, Message, ServerId},
+};
 
 /// A follower of server 3 in epoch 5, with what is committed up to (4,3), that serves observers.
 fn master() -> Solo {
-    let mut solo = Solo::new(&[z(4, 3)]);
+    serves_observers(Solo::new(&[z(4, 3)]))
+}
+
+fn serves_observers(mut solo: Solo) -> Solo {
     solo.zab.settings.observer_masters = true;
     solo.elect(3);
     solo.tell(Input::Connected { leader: ServerId(3), link: LinkId(9) });
@@ -48,6 +58,52 @@ fn an_observer_gets_what_is_committed() {
         let said = solo.caught_up(21, z(5, 1));
         assert_eq!(said, ["21 INFORMs behind 5:1 up to 5:2", "21 NEWLEADER 5"]);
     }
+}
+
+#[test]
+fn observers_are_told_which_configuration_is_in_force() {
+    const SERVERS: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2";
+    let (before, brings, behind) = (z(5, 1), z(5, 2), z(5, 3));
+    let next = format!("{SERVERS}\nserver.4=d:1:2:observer\nversion={:x}", brings.0);
+    let change = changes_servers(brings, &next);
+    for features in [Features::NONE, Features::ALL] {
+        for activates in [true, false] {
+            let servers = Configuration::parse(SERVERS).unwrap();
+            let mut solo =
+                serves_observers(Solo::with_configs(&[z(4, 3)], Configs::new(servers, true)));
+            observed(&mut solo, 20, features);
+            solo.hears(9, Message::Proposal { zxid: before, txn: b"t" });
+            solo.hears(9, Message::Proposal { zxid: brings, txn: &change });
+            solo.hears(9, Message::Proposal { zxid: behind, txn: b"t" });
+            let mut said = Vec::new();
+            if activates {
+                let leader = ServerId(3);
+                said.extend(solo.hears(9, Message::CommitAndActivate { zxid: brings, leader }));
+            }
+            // A leader of ours may have both committed at once.
+            said.extend(solo.hears(9, Message::Commit { zxid: behind }));
+            let told = said.iter().filter(|said| said.starts_with("20 "));
+            assert!(
+                told.eq([
+                    "20 INFORMs behind 4:3 up to 5:1",
+                    "20 INFORMANDACTIVATE 5:2 3",
+                    "20 INFORMs behind 5:2 up to 5:3",
+                ]
+                .iter()),
+                "{said:?}"
+            );
+        }
+    }
+}
+
+/// A transaction that brings a configuration.
+fn changes_servers(zxid: Zxid, config: &str) -> Vec<u8> {
+    let mut txn = BytesMut::new();
+    let kind = OpCode::Reconfig;
+    TxnHeader { client_id: SessionId(1), cxid: 1, zxid, time_ms: 1, kind }.encode(&mut txn);
+    let data = Some(config.as_bytes());
+    Txn::Reconfig(SetDataTxn { path: CONFIG.into(), data, version: -1 }).encode(&mut txn);
+    txn.to_vec()
 }
 
 #[test]

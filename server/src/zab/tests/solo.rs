@@ -34,6 +34,10 @@ impl Solo {
     }
 
     pub(super) fn with_servers(ends: &[Zxid], servers: &str) -> Self {
+        Self::with_configs(ends, Configs::new(Configuration::parse(servers).unwrap(), false))
+    }
+
+    pub(super) fn with_configs(ends: &[Zxid], configs: Configs) -> Self {
         let epoch = ends.last().map_or(0, |end| end.epoch());
         let epochs = Epochs::from_ends(Zxid::ZERO, ends.to_vec()).unwrap();
         let committed = Zxid::ZERO;
@@ -45,7 +49,6 @@ impl Solo {
             roll_over: 1000,
             observer_masters: false,
         };
-        let configs = Configs::new(Configuration::parse(servers).unwrap(), false);
         let zab = Zab::new(settings, History::new(epoch, epoch, epochs, committed, configs));
         Self {
             zab,
