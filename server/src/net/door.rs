@@ -98,13 +98,11 @@ impl Door {
 
 /// The next client; `None` after a pause if there is no place to wait for one.
 async fn accepted(listener: Option<&TcpListener>) -> Option<(std::net::TcpStream, SocketAddr)> {
-    match listener {
-        Some(listener) => Some(next_connection(listener).await),
-        None => {
-            sleep(RETRY).await;
-            None
-        }
+    if let Some(listener) = listener {
+        return Some(next_connection(listener).await);
     }
+    sleep(RETRY).await;
+    None
 }
 
 async fn next_move(moves: &mut watch::Receiver<Option<HostPort>>) -> HostPort {

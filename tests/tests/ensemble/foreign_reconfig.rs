@@ -215,7 +215,9 @@ fn second_change(kinds: &str) {
     let leader = ensemble.wait_for_leader();
     let mut client = connect(&ensemble, leader);
     let followers = ensemble.others(leader);
-    followers.iter().for_each(|&id| ensemble.server(id).pause());
+    for &id in &followers {
+        ensemble.server(id).pause();
+    }
     let observer = |id| reconfig(&[format!("server.{id}=10.0.0.{id}:1:2:observer;3")], &[], -1);
     // The second would be refused for its version, too, but not in the first place.
     let late = reconfig(&[], &[8], 77);
@@ -225,7 +227,9 @@ fn second_change(kinds: &str) {
         let waiting = ensemble.server(leader).metric("outstanding_requests")?;
         (waiting.parse::<u32>().unwrap() >= 3).then_some(())
     });
-    followers.iter().for_each(|&id| ensemble.server(id).resume());
+    for &id in &followers {
+        ensemble.server(id).resume();
+    }
     let errors = changes.each_ref().map(|op| client.read_frame().unwrap().parse(op).error);
     assert_eq!(errors, [0, -14, -14]);
     assert_eq!(call(&mut client, &observer(9)).error, 0);

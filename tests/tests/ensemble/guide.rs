@@ -9,7 +9,7 @@ use std::{
 
 use quorate_protocol::OpCode;
 use quorate_tests::{
-    Ensemble, Op, Server, Subject, foreign, free_port,
+    Connection, Ensemble, Op, Server, Subject, foreign, free_port,
     server::quorate_binary,
     wait::{self, PATIENCE},
 };
@@ -52,7 +52,9 @@ impl Guide {
                     blocks.push(String::new());
                 }
             } else if inside {
-                *blocks.last_mut().unwrap() += &format!("{line}\n");
+                let block = blocks.last_mut().unwrap();
+                block.push_str(line);
+                block.push('\n');
             }
         }
         let folder = tempfile::tempdir().unwrap();
@@ -60,15 +62,15 @@ impl Guide {
     }
 
     /// From here on, what stands in the guide is this.
-    fn means(&mut self, name: &'static str, here: impl ToString) {
+    fn means(&mut self, name: &'static str, here: &dyn ToString) {
         self.names.insert(0, (name, here.to_string()));
     }
 
     /// The machine that is spoken of is this one.
     fn is_at(&mut self, server: &Server) {
-        self.means("localhost 2181", with_blank(server.addr()));
-        self.means("/etc/zookeeper/zoo.cfg", server.dir().join("zoo.cfg").display());
-        self.means("/var/lib/zookeeper", server.dir().join("data").display());
+        self.means("localhost 2181", &with_blank(server.addr()));
+        self.means("/etc/zookeeper/zoo.cfg", &server.dir().join("zoo.cfg").display());
+        self.means("/var/lib/zookeeper", &server.dir().join("data").display());
     }
 
     fn next(&mut self) -> String {
@@ -122,7 +124,7 @@ fn follow_the_guide(kinds: &str, zookeeper: Subject) {
     let mut guide = Guide::open();
     let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
     for (name, id) in [("zk1:2181", 1), ("zk2:2181", 2), ("zk3:2181", 3)] {
-        guide.means(name, ensemble.server(id).addr());
+        guide.means(name, &ensemble.server(id).addr());
     }
     done(&mut connect(&ensemble, 1), &Op::create("/app", b"data", 0));
 
@@ -159,14 +161,15 @@ fn try_first(guide: &mut Guide, ensemble: &Ensemble) {
     fs::write(observer.dir().join("data/myid"), "9").unwrap();
     observer.restart();
     assert_eq!(observer.mode().as_deref(), Some("observer"));
-    guide.means("quorate9:2181", observer.addr());
+    guide.means("quorate9:2181", &observer.addr());
     assert_eq!(guide.run_next(), "", "both show the same");
 
     let copy = guide.folder.path().join("copy");
     let data = ensemble.server(1).dir().join("data");
     copy_files(&data.join("version-2"), &copy.join("version-2"));
-    guide.means("/copy/of/dataDir", copy.display());
-    guide.means("/tmp/try", guide.folder.path().join("try").display());
+    guide.means("/copy/of/dataDir", &copy.display());
+    let tried = guide.folder.path().join("try");
+    guide.means("/tmp/try", &tried.display());
     let said = guide.run_next();
     assert!(said.contains("is whole"), "{said}");
 }
@@ -197,7 +200,7 @@ fn replace(guide: &mut Guide, ensemble: &mut Ensemble, load: &Load) -> String {
         let all = guide.run(&wait_for_all);
         assert!(all.contains("follower"), "{all}");
         let leader = ensemble.wait_for_leader();
-        guide.means("leader 2181", with_blank(ensemble.server(leader).addr()));
+        guide.means("leader 2181", &with_blank(ensemble.server(leader).addr()));
         let looked = wait::until("followers to be in sync", PATIENCE, || {
             Some(guide.run(&look)).filter(|said| said.contains("zk_synced_followers\t2"))
         });
@@ -233,12 +236,12 @@ fn go_back(
 fn go_back_alone(guide: &mut Guide, zookeeper: Subject) {
     let mut server = Server::start(zookeeper, &[LONG_SESSIONS]);
     let write = |server: &Server, path: &str| {
-        let mut client = quorate_tests::Connection::with_new_session(server.addr(), 5000).unwrap();
+        let mut client = Connection::with_new_session(server.addr(), 5000).unwrap();
         done(&mut client, &Op::create(path, path.as_bytes(), 0));
         done(&mut client, &Op::Plain(OpCode::CloseSession));
     };
     let read = |server: &Server| {
-        let mut client = quorate_tests::Connection::with_new_session(server.addr(), 5000).unwrap();
+        let mut client = Connection::with_new_session(server.addr(), 5000).unwrap();
         Tree::read(&mut client)
     };
     write(&server, "/java");
