@@ -32,15 +32,8 @@ struct Arguments {
     file: Option<PathBuf>,
 
     /// Sets a key of the configuration, or one of ZooKeeper's system properties
-    #[arg(short = 'D', value_name = "name=value", value_parser = assignment)]
+    #[arg(short = 'D', value_name = "name=value", value_parser = tool::assignment)]
     define: Vec<(String, String)>,
-}
-
-fn assignment(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected name=value"),
-    }
 }
 
 fn main() -> ExitCode {

@@ -45,6 +45,8 @@ pub struct Ensemble {
     /// Where they listen for each other: quorum port and election port.
     ports: BTreeMap<u8, (u16, u16)>,
     votes: BTreeMap<u8, bool>,
+    /// Each has a host of its own: observer masters have the same port.
+    apart: bool,
     /// Lines of every `zoo.cfg` that are not about servers.
     settings: Vec<String>,
 }
@@ -77,11 +79,10 @@ impl Ensemble {
         let settings: Vec<String> = limits.into_iter().chain(settings).collect();
         let mut lines = settings.clone();
         let mut ports = BTreeMap::new();
-        // Observer masters have the same port, and so each server a host of its own.
         let apart = settings.iter().any(|line| line.starts_with("observerMasterPort"));
         for (id, member) in &members {
             let (quorum, election, role) = (free_port(), free_port(), member.role());
-            let host = Ipv4Addr::new(127, 0, 0, if apart { *id } else { 1 });
+            let host = host(*id, apart);
             lines.push(format!("server.{id}={host}:{quorum}:{election}:{role}"));
             ports.insert(*id, (quorum, election));
         }
@@ -93,7 +94,7 @@ impl Ensemble {
         };
         let servers = members.iter().map(prepare).collect();
         let votes = members.iter().map(|(&id, member)| (id, member.votes)).collect();
-        Self { servers, ports, votes, settings }
+        Self { servers, ports, votes, apart, settings }
     }
 
     /// One more server, which was not started yet and is in no other's configuration: its own names
@@ -108,7 +109,8 @@ impl Ensemble {
         let known = seeds.iter().copied().chain([id]);
         lines.extend(known.map(|id| {
             let (quorum, election) = self.ports[&id];
-            format!("server.{id}=127.0.0.1:{quorum}:{election}:participant")
+            let host = host(id, self.apart);
+            format!("server.{id}={host}:{quorum}:{election}:participant")
         }));
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         let server = Server::prepare(subject, &lines);
@@ -121,8 +123,15 @@ impl Ensemble {
     /// A server's line as `reconfig` takes it.
     pub fn line(&self, id: u8, role: &str) -> String {
         let (quorum, election) = self.ports[&id];
-        let client = self.servers[&id].addr();
-        format!("server.{id}=127.0.0.1:{quorum}:{election}:{role};{client}")
+        let (host, client) = (host(id, self.apart), self.servers[&id].addr());
+        format!("server.{id}={host}:{quorum}:{election}:{role};{client}")
+    }
+
+    /// Lets a server listen elsewhere, with all its ports, from when it has learned this line.
+    pub fn move_ports(&mut self, id: u8) -> String {
+        self.ports.insert(id, (free_port(), free_port()));
+        self.server_mut(id).set_port(free_port());
+        self.line(id, "participant")
     }
 
     /// The numbers of all servers, running or not.
@@ -142,12 +151,12 @@ impl Ensemble {
 
     /// Where a server listens for learners.
     pub fn quorum_addr(&self, id: u8) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.ports[&id].0).into()
+        (host(id, self.apart), self.ports[&id].0).into()
     }
 
     /// Where a server listens for votes.
     pub fn election_addr(&self, id: u8) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.ports[&id].1).into()
+        (host(id, self.apart), self.ports[&id].1).into()
     }
 
     /// A server, to do something to its process.
@@ -216,6 +225,11 @@ impl Ensemble {
         Connection::with_new_session(self.server(id).addr(), timeout_ms)
             .expect("the server accepts a session")
     }
+}
+
+/// Where a server listens for the others.
+fn host(id: u8, apart: bool) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, if apart { id } else { 1 })
 }
 
 /// The folder a server expects, with nothing but its number.

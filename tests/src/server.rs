@@ -133,6 +133,11 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// Clients connect elsewhere from now on; the settings stay.
+    pub fn set_port(&mut self, port: u16) {
+        self.port = port;
+    }
+
     /// The folder of `zoo.cfg`, the data (in `data`), and the log of what the server said.
     pub fn dir(&self) -> &Path {
         self.dir.path()

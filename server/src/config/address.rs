@@ -53,7 +53,7 @@ pub(super) fn of_clients(
 }
 
 /// What a line's client address means; it names a host always, if only that of all interfaces.
-fn of_line(address: &HostPort) -> Result<ClientAddress, Expected> {
+pub(super) fn of_line(address: &HostPort) -> Result<ClientAddress, Expected> {
     Ok(listen_on(resolve(&address.host)?, address.port))
 }
 

@@ -5,6 +5,7 @@
 //! that is wrong. It reads files and looks up names; it changes nothing and logs nothing: what
 //! there is to say is returned as notes, because how to log is among the settings.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -30,6 +31,7 @@ pub use settings::{
     TreeSettings,
 };
 
+use crate::zab::HostPort;
 use reader::Reader;
 use written::Written;
 
@@ -75,6 +77,14 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Where the address for clients in a server's line has a server listen. Looks its name up.
+///
+/// # Errors
+/// When the name has no address; the error says what was expected.
+pub fn client_address(of_line: &HostPort) -> Result<ClientAddress, Cow<'static, str>> {
+    address::of_line(of_line)
+}
 
 /// Settings from a file, if one is given, from variables of the environment, and from `-D`
 /// arguments, each `name=value`; the later outdo the earlier.

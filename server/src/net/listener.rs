@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, Span, debug, field, info_span, warn};
 
-use super::{Conn, Connection, Ended, handshake::handshake};
+use super::{Conn, Connection, Door, Ended, handshake::handshake};
 use crate::{
     admin::ConnectionStats,
     config::ClientAddress,
@@ -37,7 +37,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// When the address cannot be bound; the error names it.
-pub fn bind(address: ClientAddress, backlog: Option<u32>) -> anyhow::Result<TcpListener> {
+pub(super) fn bind(address: ClientAddress, backlog: Option<u32>) -> anyhow::Result<TcpListener> {
     let backlog = backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(i32::MAX));
     let socket = match address {
         ClientAddress::One(address) => listen(address, backlog),
@@ -77,7 +77,7 @@ pub(super) fn listen(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
 /// Accepts clients until `stop`, a task for each, on `threads` in turn.
 pub async fn accept(
     shared: Arc<Shared>,
-    listener: TcpListener,
+    mut door: Door,
     threads: Vec<Handle>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -85,7 +85,7 @@ pub async fn accept(
     for (number, thread) in (1..).zip(threads.iter().cycle()) {
         let (stream, remote) = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = next_connection(&listener) => accepted,
+            accepted = door.next(&shared) => accepted,
         };
         let id = ConnId(number);
         let span = info_span!("client", conn = id.0, %remote, session = field::Empty);

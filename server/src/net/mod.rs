@@ -7,6 +7,7 @@
 
 mod conn;
 mod connection;
+mod door;
 pub mod handshake;
 pub mod listener;
 mod load;
@@ -19,6 +20,7 @@ mod words;
 
 pub use conn::Conn;
 pub use connection::{Connection, Ended};
+pub use door::{Door, Moves};
 pub use load::{LargeRequest, Load};
 pub use outbox::{End, Outbox};
 pub use registry::Registry;

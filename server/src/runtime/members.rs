@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     config::EnsembleSettings,
-    net::peers::{self, Peers, Ports},
+    net::{
+        Moves,
+        peers::{self, Peers, Ports},
+    },
     tree::Tree,
     zab::{Configs, HostPort, LinkId, Member, Server, ServerId, election::Notification},
 };
@@ -28,6 +31,8 @@ pub(super) struct Members {
     mailbox: Arc<Mailbox>,
     files: Option<Arc<Files>>,
     masters: Masters,
+    /// Where clients are listened for.
+    moves: Moves,
 }
 
 impl Members {
@@ -45,6 +50,7 @@ impl Members {
     pub(super) fn start(
         node: &Node,
         ports: Ports,
+        moves: Moves,
         threads: &IoThreads,
         tasks: &TaskTracker,
         stop: &CancellationToken,
@@ -59,6 +65,7 @@ impl Members {
             mailbox: node.mailbox.clone(),
             files: Files::new(ensemble),
             masters: Masters::of(ensemble),
+            moves,
         }));
         let servers = Masters::of(ensemble).reached(ensemble.configuration.servers.clone());
         let settings = peers::Settings {
@@ -146,6 +153,17 @@ impl Shell for Members {
         let servers = configs.servers();
         let servers = servers.filter_map(|id| Some((id, configs.server(id)?.clone()))).collect();
         self.peers().configure(&self.masters.reached(servers));
+        if let Some(own) = configs.in_force().servers.get(&self.masters.me)
+            && let Some(client) = &own.client
+        {
+            self.moves.send_if_modified(|to| {
+                let is_new = to.as_ref() != Some(client);
+                if is_new {
+                    *to = Some(client.clone());
+                }
+                is_new
+            });
+        }
         if let Some(files) = &self.files {
             files.write(configs);
         }

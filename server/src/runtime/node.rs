@@ -123,7 +123,7 @@ impl Node {
         let tick_ms = millis(settings.sessions.tick);
         let beginning = Beginning { preparer, sessions, tick_ms, session_ids, applied, durable };
         let shared = Arc::new(Shared {
-            client_address,
+            client_address: RwLock::new(client_address),
             tree: RwLock::new(recovered.tree),
             watches: WatchTable::new(seed),
             conns: Registry::default(),

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     admin::Environment,
     config::Settings,
-    net::listener,
+    net::{Door, listener},
     storage::fs::{Lock, RealFs},
 };
 
@@ -58,8 +58,8 @@ impl Server {
         let clock = Clock::start();
         // First, so that a second server by mistake ends before it touches anything.
         let clients = &settings.clients;
-        let listener = listener::bind(clients.address, clients.listen_backlog)?;
-        let client_address = listener.local_addr().context("ask for the listening address")?;
+        let (door, moves) = Door::open(clients.address, clients.listen_backlog)?;
+        let client_address = door.local_addr()?;
         let ports = settings.ensemble.as_ref().map(Members::bind).transpose()?;
         let mut random = [0; 48];
         getrandom::fill(&mut random).context("draw random numbers")?;
@@ -79,7 +79,7 @@ impl Server {
         let io_threads = IoThreads::start(shared.settings.threads)?;
         let wake = ticker::Wake::default();
         if let Some(ports) = ports {
-            Members::start(&node, ports, &io_threads, &tasks, &stop, wake.clone());
+            Members::start(&node, ports, moves, &io_threads, &tasks, &stop, wake.clone());
         }
         let Node { checkpointer, mailbox, locks, .. } = node;
         let threads = vec![
@@ -91,7 +91,7 @@ impl Server {
         ];
         tasks.spawn(ticker::run(shared.clone(), wake, stop.clone()));
         let (shared_, handles) = (shared.clone(), io_threads.handles());
-        tasks.spawn(listener::accept(shared_, listener, handles, tasks.clone(), stop.clone()));
+        tasks.spawn(listener::accept(shared_, door, handles, tasks.clone(), stop.clone()));
         info!(
             clients = %client_address,
             data = %shared.settings.storage.data_dir.display(),
@@ -104,7 +104,7 @@ impl Server {
 
     /// Where clients connect to.
     pub fn client_address(&self) -> SocketAddr {
-        self.shared.client_address
+        *self.shared.client_address.read()
     }
 
     /// Ends the server: a leader leaves the lead to another one, connections are closed, what was
@@ -129,7 +129,7 @@ impl Server {
         if self.shared.duty() != Duty::Leading {
             return;
         }
-        self.shared.submit(Input::Ensemble(Event::HandOver));
+        self.shared.submit(Input::Ensemble(Event::HandOver { ends: true }));
         let left = self.shared.duty_becomes(|duty| duty != Duty::Leading);
         if timeout(HAND_OVER, left).await.is_err() {
             warn!("no other server could take over the lead in time");

@@ -42,7 +42,7 @@ pub struct Shared {
     /// What it was told to do.
     pub settings: Settings,
     /// Where clients connect to.
-    pub client_address: SocketAddr,
+    pub client_address: RwLock<SocketAddr>,
     /// Its time.
     pub clock: Clock,
     /// The process it runs in.

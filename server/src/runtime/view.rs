@@ -50,7 +50,7 @@ impl AdminView for Shared {
     }
 
     fn client_port(&self) -> u16 {
-        self.client_address.port()
+        self.client_address.read().port()
     }
 
     fn last_zxid(&self) -> Zxid {
@@ -162,7 +162,7 @@ impl AdminView for Shared {
     fn hand_over(&self) -> bool {
         let leads = self.duty() == Duty::Leading;
         if leads {
-            self.submit(Input::Ensemble(Event::HandOver));
+            self.submit(Input::Ensemble(Event::HandOver { ends: false }));
         }
         leads
     }

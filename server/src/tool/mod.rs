@@ -3,6 +3,7 @@
 //! Each command prints its report to standard output, for people or as JSON, and says by its exit
 //! code how it went; why something could not be done goes to standard error, as always.
 
+mod check;
 mod dump;
 mod export;
 mod import;
@@ -23,6 +24,10 @@ use crate::storage::layout::Layout;
 /// What to do instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Says whether a server could start with a configuration, and what it would not heed of it
+    ///
+    /// Nothing is started or changed, so this can be asked while ZooKeeper runs with the same file.
+    Check(check::Arguments),
     /// Takes over the data of a ZooKeeper server, whose files stay as they are
     ///
     /// A server that finds ZooKeeper's files in its folders, and none of its own, does this by
@@ -76,6 +81,17 @@ impl Folders {
     }
 }
 
+/// The name and value of a `-D` argument.
+///
+/// # Errors
+/// When there is no name, or no value.
+pub fn assignment(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected name=value"),
+    }
+}
+
 /// Settings as the server would have them.
 fn settings(file: Option<&Path>) -> anyhow::Result<Settings> {
     Ok(config::load(file, env::vars_os(), &[])?.0)
@@ -104,6 +120,7 @@ impl Command {
 
     fn run_to(&self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Check(arguments) => arguments.run(out),
             Self::Import(arguments) => arguments.run(out),
             Self::Export(arguments) => arguments.run(out),
             Self::Verify(arguments) => return arguments.run(out),

@@ -119,7 +119,9 @@ pub enum Input<'a> {
         /// Whoever asks; tickets grow.
         ticket: u64,
     },
-    /// Leave the lead to another server, if one is fit for it: the server is to end, or an
-    /// operator asks.
-    HandOver,
+    /// Leave the lead to another server, if one is fit for it and can lead at once.
+    HandOver {
+        /// The server is to end, and will not follow the other one.
+        ends: bool,
+    },
 }

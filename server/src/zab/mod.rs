@@ -586,7 +586,7 @@ fn lead<'a>(leader: &mut Leader, input: &Input<'a>, ctx: &mut Context<'_, 'a>) -
         }
         Input::CaughtUp { link, upto } => leader.caught_up(link, upto, ctx),
         Input::Confirm { ticket } => leader.confirm(ticket, ctx),
-        Input::HandOver => leader.hand_over(ctx),
+        Input::HandOver { ends } => leader.hand_over(ends, ctx),
         _ => idle(input, ctx),
     }
 }

@@ -41,7 +41,10 @@ fn a_leader_of_both_kinds_ends(kinds: &str) {
     if !are_installed(kinds) {
         return;
     }
-    let mut ensemble = start_led_by_last(kinds, &[LONG_SESSIONS]);
+    // Who waits in vain for the others to follow would do so for longer than the test waits.
+    let patient = ["initLimit=600", "syncLimit=600"];
+    let settings = [&[LONG_SESSIONS][..], &patient].concat();
+    let mut ensemble = start_led_by_last(kinds, &settings);
     let leader = ensemble.wait_for_leader();
     let load = Load::start(&ensemble);
     load.wait_for(100);

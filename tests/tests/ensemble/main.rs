@@ -1,6 +1,8 @@
 //! Ensembles of real processes: Quorate's servers among themselves, and mixed with ZooKeeper's.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod foreign_reconfig;
+mod guide;
 mod hand_over;
 mod kills;
 mod load;
@@ -8,6 +10,7 @@ mod local_sessions;
 mod migration;
 mod mixed;
 mod observer_master;
+mod places;
 mod read_only;
 mod reconfig;
 mod restart;

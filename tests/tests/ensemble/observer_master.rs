@@ -6,6 +6,7 @@ use quorate_tests::{
     wait::{self, PATIENCE},
 };
 
+use crate::reconfig::{change, reconfig, wait_until_shown};
 use crate::{
     LONG_SESSIONS, are_installed, attach_again, call, connect, done, same_tree, start_led_by_last,
 };
@@ -64,6 +65,52 @@ fn observers_learn_from_followers(kinds: &str) {
         let counted: usize = counts.filter_map(|count| count?.parse::<usize>().ok()).sum();
         (counted == observers.len()).then_some(())
     });
+    same_tree(&ensemble);
+}
+
+#[test]
+fn observers_of_quorate_learn_of_changes_from_followers() {
+    observers_learn_of_changes("QQQq");
+}
+
+#[test]
+fn observers_of_zookeeper_learn_of_changes_from_followers_of_quorate() {
+    observers_learn_of_changes("QQQj");
+}
+
+#[test]
+fn observers_learn_of_changes_of_a_leader_of_zookeeper() {
+    observers_learn_of_changes("QQJj");
+}
+
+#[test]
+fn observers_of_quorate_learn_of_changes_from_followers_of_zookeeper() {
+    observers_learn_of_changes("JJJq");
+}
+
+/// What an observer's master relays makes it a voter, and one that observes again.
+fn observers_learn_of_changes(kinds: &str) {
+    if !are_installed(kinds) {
+        return;
+    }
+    let port = format!("observerMasterPort={}", free_port());
+    let changeable = ["reconfigEnabled=true", "skipACL=yes"];
+    let settings = [&[LONG_SESSIONS, &port][..], &changeable].concat();
+    let ensemble = start_led_by_last(kinds, &settings);
+    wait_for_master(&ensemble, 4);
+    let other = "server.5=10.0.0.5:1:2:observer;3".to_owned();
+    let config = change(&ensemble, 1, &reconfig(&[other], &[], -1));
+    wait_until_shown(&ensemble, &[1, 2, 3, 4], &config);
+    wait_for_master(&ensemble, 4);
+    for (role, mode) in [("participant", "follower"), ("observer", "observer")] {
+        let line = ensemble.line(4, role);
+        let config = change(&ensemble, 1, &reconfig(&[line], &[], -1));
+        wait_until_shown(&ensemble, &[1, 2, 3, 4], &config);
+        wait::until("it to have its role", PATIENCE, || {
+            (ensemble.server(4).mode().as_deref() == Some(mode)).then_some(())
+        });
+    }
+    wait_for_master(&ensemble, 4);
     same_tree(&ensemble);
 }
 

@@ -12,12 +12,12 @@ use crate::{
     LONG_SESSIONS, are_installed, call, connect, done, load::Load, same_tree, start_led_by_last,
 };
 
-const SETTINGS: &[&str] =
+pub(crate) const SETTINGS: &[&str] =
     &[LONG_SESSIONS, "reconfigEnabled=true", "standaloneEnabled=false", "skipACL=yes"];
 
-const CONFIG: &str = "/zookeeper/config";
+pub(crate) const CONFIG: &str = "/zookeeper/config";
 
-fn reconfig(joining: &[String], leaving: &[u8], config_id: i64) -> Op {
+pub(crate) fn reconfig(joining: &[String], leaving: &[u8], config_id: i64) -> Op {
     let leaving: Vec<_> = leaving.iter().map(u8::to_string).collect();
     let lists = [joining.join(","), leaving.join(",")];
     let [joining, leaving] = lists.map(|list| Some(list).filter(|list| !list.is_empty()));
@@ -25,7 +25,7 @@ fn reconfig(joining: &[String], leaving: &[u8], config_id: i64) -> Op {
 }
 
 /// Changes the servers by a request to a server. Who is to vote may be about to be up to date.
-fn change(ensemble: &Ensemble, at: u8, op: &Op) -> String {
+pub(crate) fn change(ensemble: &Ensemble, at: u8, op: &Op) -> String {
     wait::until("the change to be accepted", PATIENCE, || {
         let mut client = Connection::with_new_session(ensemble.server(at).addr(), 20_000).ok()?;
         let reply = client.call(op).ok()?.parse(op);
@@ -33,18 +33,18 @@ fn change(ensemble: &Ensemble, at: u8, op: &Op) -> String {
     })
 }
 
-fn text(reply: &Reply) -> String {
+pub(crate) fn text(reply: &Reply) -> String {
     let Body::Data(Some(data), _) = &reply.body else { panic!("{reply:?}") };
     String::from_utf8(data.clone()).unwrap()
 }
 
 /// The configuration as a server shows it.
-fn shown(ensemble: &Ensemble, id: u8) -> String {
+pub(crate) fn shown(ensemble: &Ensemble, id: u8) -> String {
     text(&done(&mut connect(ensemble, id), &Op::get(CONFIG)))
 }
 
 /// Waits until all these servers show this configuration.
-fn wait_until_shown(ensemble: &Ensemble, ids: &[u8], config: &str) {
+pub(crate) fn wait_until_shown(ensemble: &Ensemble, ids: &[u8], config: &str) {
     for &id in ids {
         wait::until("the configuration to be shown", PATIENCE, || {
             let mut client =
@@ -55,7 +55,7 @@ fn wait_until_shown(ensemble: &Ensemble, ids: &[u8], config: &str) {
     }
 }
 
-fn version(config: &str) -> i64 {
+pub(crate) fn version(config: &str) -> i64 {
     let (_, version) = config.rsplit_once("version=").unwrap();
     i64::from_str_radix(version, 16).unwrap()
 }

@@ -51,8 +51,8 @@ pub enum Event {
     Progress(LinkId),
     /// The stream to a learner has caught up.
     CaughtUp { link: LinkId, upto: Zxid },
-    /// Leave the lead to another server.
-    HandOver,
+    /// Leave the lead to another server; this one may be about to end.
+    HandOver { ends: bool },
     /// A leader asks itself for a write that is no client's.
     Ask(Request),
 }
@@ -184,7 +184,7 @@ impl Core {
             }
             Event::Progress(link) => self.zab(shared, wall_ms, zab::Input::Progress { link }),
             Event::CaughtUp { link, upto } => self.caught_up(shared, wall_ms, link, upto),
-            Event::HandOver => self.zab(shared, wall_ms, zab::Input::HandOver),
+            Event::HandOver { ends } => self.zab(shared, wall_ms, zab::Input::HandOver { ends }),
             Event::Ask(request) => {
                 if self.decides_about_sessions() {
                     let tree = shared.tree.read();

@@ -1,6 +1,8 @@
 //! How a leader ends on purpose: everything proposed is committed first, then those who
 //! understand it are told whom to follow, and nobody elects.
 
+use std::collections::BTreeSet;
+
 use quorate_protocol::Zxid;
 
 use super::{Leader, Link, Phase};
@@ -30,9 +32,19 @@ enum Successor {
 }
 
 impl Leader {
-    /// Leaves the lead to another server, if there is one that can take it.
-    pub(in crate::zab) fn hand_over(&mut self, ctx: &mut Context<'_, '_>) -> Next {
-        if self.links.values().any(|link| is_candidate(link, ctx)) {
+    /// Leaves the lead to another server, if there is one that can take it and those who understand
+    /// it are a quorum: the others elect, and ZooKeeper's follow nobody who leads without a quorum
+    /// yet. They would wait for each other.
+    pub(in crate::zab) fn hand_over(&mut self, ends: bool, ctx: &mut Context<'_, '_>) -> Next {
+        let candidates = self.links.values().filter(|link| is_candidate(link, ctx));
+        let mut following: BTreeSet<_> = candidates.map(|link| link.server).collect();
+        if following.is_empty() {
+            return Next::Stay;
+        }
+        if !ends {
+            following.insert(ctx.settings.server);
+        }
+        if ctx.configs().is_quorum(&following) {
             self.drain(Successor::Another, ctx)
         } else {
             Next::Stay

@@ -1,5 +1,7 @@
 //! Observers that learn from followers.
 
+use quorate_protocol::Zxid;
+
 use super::{
     disk::Book,
     solo::{Solo, z},
@@ -8,7 +10,10 @@ use crate::zab::{Configs, Configuration, Features, Input, LinkId, Member, Messag
 
 /// A follower of server 3 in epoch 5, with what is committed up to (4,3), that serves observers.
 fn master() -> Solo {
-    let mut solo = Solo::new(&[z(4, 3)]);
+    serves_observers(Solo::new(&[z(4, 3)]))
+}
+
+fn serves_observers(mut solo: Solo) -> Solo {
     solo.zab.settings.observer_masters = true;
     solo.elect(3);
     solo.tell(Input::Connected { leader: ServerId(3), link: LinkId(9) });
@@ -51,6 +56,51 @@ fn an_observer_gets_what_is_committed() {
         let said = solo.caught_up(21, z(5, 1));
         assert_eq!(said, ["21 INFORMs behind 5:1 up to 5:2", "21 NEWLEADER 5"]);
     }
+}
+
+#[test]
+fn observers_are_told_which_configuration_is_in_force() {
+    const SERVERS: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2";
+    let (before, brings, behind) = (z(5, 1), z(5, 2), z(5, 3));
+    let next = format!("{SERVERS}\nserver.4=d:1:2:observer");
+    let change = changes_servers(brings, &next);
+    for features in [Features::NONE, Features::ALL] {
+        for activates in [true, false] {
+            let servers = Configuration::parse(SERVERS).unwrap();
+            let mut solo =
+                serves_observers(Solo::with_configs(&[z(4, 3)], Configs::new(servers, true)));
+            observed(&mut solo, 20, features);
+            solo.hears(9, Message::Proposal { zxid: before, txn: b"t" });
+            solo.hears(9, Message::Proposal { zxid: brings, txn: &change });
+            solo.hears(9, Message::Proposal { zxid: behind, txn: b"t" });
+            let mut said = Vec::new();
+            if activates {
+                let leader = ServerId(3);
+                said.extend(solo.hears(9, Message::CommitAndActivate { zxid: brings, leader }));
+            }
+            // A leader of ours may have both committed at once.
+            said.extend(solo.hears(9, Message::Commit { zxid: behind }));
+            let told = said.iter().filter(|said| said.starts_with("20 "));
+            assert!(
+                told.eq([
+                    "20 INFORMs behind 4:3 up to 5:1",
+                    "20 INFORMANDACTIVATE 5:2 3",
+                    "20 INFORMs behind 5:2 up to 5:3",
+                ]
+                .iter()),
+                "{said:?}"
+            );
+        }
+    }
+}
+
+/// A transaction that brings these servers.
+fn changes_servers(zxid: Zxid, servers: &str) -> Vec<u8> {
+    let mut config = Configuration::parse(servers).unwrap();
+    config.version = zxid.0;
+    let mut book = Book::default();
+    book.enter(1, config);
+    book.bytes((zxid, 1))
 }
 
 #[test]
@@ -122,12 +172,8 @@ fn observer() -> Solo {
 
 /// The follower tells the observer of a configuration with these servers; what it says to that.
 fn hears_of(solo: &mut Solo, servers: &str) -> Vec<String> {
-    let mut config = Configuration::parse(servers).unwrap();
     let zxid = z(5, 1);
-    config.version = zxid.0;
-    let mut book = Book::default();
-    book.enter(1, config);
-    let txn = book.bytes((zxid, 1));
+    let txn = changes_servers(zxid, servers);
     let leader = ServerId(3);
     let message = Message::InformAndActivate { zxid, leader, txn: &txn };
     solo.tell(Input::Message { link: LinkId(9), message })

@@ -102,7 +102,10 @@ fn fault(rng: &mut fastrand::Rng, world: &mut World, voters: usize) {
         15..18 => {
             (0..all).for_each(|server| world.hold(server, false));
         }
-        18 if is_up => world.input(server, crate::zab::Input::HandOver),
+        18 if is_up => {
+            let ends = rng.bool();
+            world.input(server, crate::zab::Input::HandOver { ends });
+        }
         _ => {}
     }
 }

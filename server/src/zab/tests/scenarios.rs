@@ -403,7 +403,7 @@ fn zookeeper_2846_4925_a_log_with_a_beginning_is_not_served_from_before_it() {
     world.wipe(0);
     world.servers[0].disk.durable.current = 1;
     world.servers[0].disk.durable.accepted = 1;
-    world.input(2, Input::HandOver);
+    world.input(2, Input::HandOver { ends: false });
     world.settle();
     assert_eq!(world.leader(), Some(1));
     world.start(0);
@@ -468,7 +468,7 @@ fn a_hand_over_needs_no_election() {
     let mut world = World::settled(3, 1);
     world.servers.iter_mut().for_each(|server| server.roles.clear());
     world.propose(2, 3);
-    world.input(2, Input::HandOver);
+    world.input(2, Input::HandOver { ends: false });
     assert!(!world.propose(2, 1), "it drains");
     let began_ms = world.now_ms;
     world.settle();
@@ -483,7 +483,7 @@ fn a_hand_over_needs_no_election() {
 #[test]
 fn a_hand_over_to_who_ends_is_followed_by_an_election() {
     let mut world = three(3);
-    world.input(2, Input::HandOver);
+    world.input(2, Input::HandOver { ends: false });
     world.until("it is told", |w| w.servers[2].leads.is_none());
     world.crash(1);
     world.settle();
@@ -493,9 +493,26 @@ fn a_hand_over_to_who_ends_is_followed_by_an_election() {
 }
 
 #[test]
+fn nobody_takes_over_who_would_wait_for_servers_that_elect() {
+    let mut world = World::new(1, 3, 0);
+    world.servers[0].is_java = true;
+    start_all(&mut world);
+    world.input(2, Input::HandOver { ends: true });
+    assert!(world.propose(2, 1), "server 1 alone is no quorum");
+    world.settle();
+    assert_eq!(world.leader(), Some(2));
+
+    // One that stays follows, and the two are a quorum.
+    world.input(2, Input::HandOver { ends: false });
+    world.settle();
+    assert_eq!(world.leader(), Some(1));
+    world.assert_all_applied(1);
+}
+
+#[test]
 fn nobody_takes_over_from_who_is_alone() {
     let mut world = World::settled(1, 2);
-    world.input(0, Input::HandOver);
+    world.input(0, Input::HandOver { ends: false });
     assert_eq!(world.leader(), Some(0));
     assert!(world.propose(0, 1));
     world.settle();

@@ -217,7 +217,9 @@ impl Process {
             }
             Input::Stop => self.stop(local),
             Input::Reconfigure { members } => reconfigure(shared, &members),
-            Input::HandOver => shared.submit(NodeInput::Ensemble(Event::HandOver)),
+            Input::HandOver => {
+                shared.submit(NodeInput::Ensemble(Event::HandOver { ends: false }));
+            }
         }
     }
 
@@ -294,7 +296,8 @@ impl Process {
         if self.stops_at.is_none() {
             self.stops_at = Some(local + HAND_OVER);
             if observe::leads(&self.node.shared) {
-                self.node.shared.submit(NodeInput::Ensemble(Event::HandOver));
+                let event = Event::HandOver { ends: true };
+                self.node.shared.submit(NodeInput::Ensemble(event));
             }
         }
     }
