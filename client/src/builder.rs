@@ -257,6 +257,7 @@ impl ClientBuilder {
             proves: self.mechanism.is_some(),
             resume: self.session,
         };
+        let runtime = tokio::runtime::Handle::current();
         let queue = Queue::new(self.budget, self.max_request);
         self.identities.into_iter().for_each(|identity| queue.add_identity(identity));
         let session = Session::new(settings, fastrand::u64(..));
@@ -264,6 +265,7 @@ impl ClientBuilder {
         let shared = Arc::new(Shared {
             queue,
             status: watch::channel(session.status()).0,
+            runtime: runtime.clone(),
             options: Options { retry: self.retry, deadline: self.default_timeout, acl },
             start: Instant::now(),
             confirmed: AtomicU64::new(0),
@@ -287,7 +289,7 @@ impl ClientBuilder {
             answer_limit: self.max_answer,
             attempts,
         };
-        tokio::spawn(Driver::new(parts).run());
+        runtime.spawn(Driver::new(parts).run());
         Ok(Client::new(View::new(shared, chroot)))
     }
 }

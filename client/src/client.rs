@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use quorate_protocol::{SessionId, record::WatcherType};
-use tokio::{sync::watch, time::Instant};
+use tokio::{runtime, sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
     builder::ClientBuilder,
@@ -35,6 +35,9 @@ use crate::{
 pub struct Client {
     view: View,
 }
+
+/// The number of no session: whoever is bound to it makes no calls.
+pub(crate) const NO_SESSION: u64 = u64::MAX;
 
 /// The tree as a client sees it: below a chroot, perhaps in one session only.
 #[derive(Clone)]
@@ -69,6 +72,8 @@ pub(crate) struct Options {
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) status: watch::Sender<Status>,
+    /// Where the connection's task runs, and all that goes on in the background.
+    pub(crate) runtime: runtime::Handle,
     pub(crate) options: Options,
     pub(crate) start: Instant,
     /// Nanoseconds since the start: when the last request was sent that was answered, and when the
@@ -193,6 +198,15 @@ impl Client {
         &self.view
     }
 
+    /// Runs something in the background, where the connection's task runs: from any thread, also
+    /// one that knows no runtime.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.view.shared().runtime.spawn(task)
+    }
+
     // ---- views
 
     /// The same client below `path`: all paths of calls, answers and events are relative to it.
@@ -225,15 +239,20 @@ impl Client {
     /// ephemeral nodes.
     #[must_use]
     pub fn in_this_session(&self) -> Self {
-        let ViewInner { handle, chroot, session } = &*self.view.0;
-        let session = match *session {
+        let ViewInner { handle, session, .. } = &*self.view.0;
+        self.in_session(match *session {
             // Without a session there is none to be bound to, and no call may pass.
             0 => match handle.0.queue.session() {
-                0 => u64::MAX,
+                0 => NO_SESSION,
                 number => number,
             },
             bound => bound,
-        };
+        })
+    }
+
+    /// The same client, bound to the session of this number.
+    pub(crate) fn in_session(&self, session: u64) -> Self {
+        let ViewInner { handle, chroot, .. } = &*self.view.0;
         let (handle, chroot) = (Arc::clone(handle), chroot.clone());
         Self { view: View(Arc::new(ViewInner { handle, chroot, session })) }
     }

@@ -80,7 +80,7 @@ impl Mirror {
         };
         let mut copier = copier;
         let todo = copier.load().await?;
-        let task = AbortOnDropHandle::new(tokio::spawn(copier.run(todo)));
+        let task = AbortOnDropHandle::new(client.spawn(copier.run(todo)));
         Ok(Self { state, task })
     }
 

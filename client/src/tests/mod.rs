@@ -2,7 +2,9 @@
 //! time.
 
 mod connections;
+mod folder;
 mod hostile;
+mod losses;
 mod peer;
 mod sasl;
 mod spans;

@@ -9,7 +9,7 @@ use crate::{
     Client,
     create::join,
     error::{Error, ErrorKind},
-    recipes::own_node::OwnNode,
+    recipes::{Loss, loss::while_in_session, own_node::OwnNode},
     watch::WatchStream,
 };
 
@@ -126,10 +126,10 @@ impl DoubleBarrier {
                     Err(error) if !error.is_no_node() => return Err(error),
                     _ => {}
                 },
-                Enter::Wait => tokio::select! {
-                    item = events.next() => drop(item.ok_or(ErrorKind::Closed)?),
-                    () = own.lost() => return Err(ErrorKind::SessionLost.into()),
-                },
+                Enter::Wait => {
+                    let item = while_in_session(own.client(), events.next()).await?;
+                    item.ok_or(ErrorKind::Closed)?;
+                }
             }
         }
     }
@@ -222,12 +222,12 @@ pub struct Entered {
 }
 
 impl Entered {
-    /// Until the session is lost: this member is out then.
+    /// Waits until this member may be out, and tells why, before its session can have expired: see [`Loss`].
     ///
     /// # Cancel safety
-    /// Dropping the future has no effect.
-    pub async fn lost(&self) {
-        self.own.lost().await;
+    /// It may be called again and again, and several times at once.
+    pub async fn lost(&self) -> Loss {
+        self.own.lost().await
     }
 
     /// Leaves, and waits until all have left who were there when the barrier opened.
@@ -255,10 +255,10 @@ impl Entered {
                 Leave::Wait if self.own.is_gone() => {
                     self.events.next().await.ok_or(ErrorKind::Closed)?;
                 }
-                Leave::Wait => tokio::select! {
-                    item = self.events.next() => drop(item.ok_or(ErrorKind::Closed)?),
-                    () = self.own.lost() => return Err(ErrorKind::SessionLost.into()),
-                },
+                Leave::Wait => {
+                    let item = while_in_session(self.own.client(), self.events.next()).await?;
+                    item.ok_or(ErrorKind::Closed)?;
+                }
             }
         }
     }
