@@ -17,12 +17,12 @@ use crate::{
     builder::ClientBuilder,
     call::Call,
     error::{Disconnect, Error, ErrorKind},
-    hosts::chroot_of,
+    hosts::{ConnectString, chroot_of},
     payload::Payload,
     queue::{Identity, Queue},
     request,
     retry::RetryPolicy,
-    state::{SessionDeadline, State, States, Status},
+    state::{SessionDeadline, SessionTicket, State, States, Status},
     watch::{Event, Watch},
 };
 
@@ -82,8 +82,10 @@ pub(crate) struct Shared {
     pub(crate) heard: AtomicU64,
     /// Streams are made of one-shot watches.
     pub(crate) emulate_streams: AtomicBool,
-    /// The session's password, for [`Client::leave`].
-    pub(crate) password: parking_lot::Mutex<[u8; 16]>,
+    /// The session; none before there is one.
+    pub(crate) ticket: parking_lot::Mutex<Option<SessionTicket>>,
+    /// Which servers there are, as it was said.
+    pub(crate) hosts: ConnectString,
     /// Why there is no connection, or why the last one ended.
     pub(crate) cause: parking_lot::Mutex<Option<Arc<Disconnect>>>,
 }
@@ -272,6 +274,17 @@ impl Client {
     /// The state, then each change, as a stream.
     pub fn states(&self) -> States {
         States::new(self.status())
+    }
+
+    /// The servers and the chroot of the connect string, as they were understood.
+    pub fn hosts(&self) -> &ConnectString {
+        &self.view.shared().hosts
+    }
+
+    /// What it takes to carry on with the session elsewhere, or to end it; `None` before there is
+    /// one. When the session is lost, it is told until the next is open.
+    pub fn session(&self) -> Option<SessionTicket> {
+        *self.view.shared().ticket.lock()
     }
 
     /// The session's id; none before there is one.
@@ -476,11 +489,11 @@ impl Client {
     }
 
     /// Ends the client and leaves the session alive, for another client to carry on with
-    /// ([`ClientBuilder::session`]) within its timeout. Calls that are not answered yet fail.
-    pub fn leave(self) -> (SessionId, [u8; 16]) {
-        let shared = self.view.shared();
-        let left = (self.session_id(), *shared.password.lock());
-        shared.queue.leave();
+    /// ([`ClientBuilder::session`]) within its timeout. Calls that are not answered yet fail. `None`
+    /// when there was no session yet.
+    pub fn leave(self) -> Option<SessionTicket> {
+        let left = self.session();
+        self.view.queue().leave();
         left
     }
 }

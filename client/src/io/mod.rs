@@ -561,7 +561,7 @@ impl Driver {
             last_zxid_seen: last_zxid,
             timeout_ms: i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
             session_id: session,
-            passwd: &password,
+            passwd: password.as_ref(),
             read_only: Some(read_only),
         };
         wire.put(|out| request.encode(out));
@@ -571,7 +571,7 @@ impl Driver {
     /// Sends identities and watches, ahead of all calls.
     fn restore(&mut self) {
         self.confirm(self.greeted);
-        *self.parts.shared.password.lock() = self.parts.session.password();
+        *self.parts.shared.ticket.lock() = Some(self.parts.session.ticket());
         let Some(wire) = &mut self.wire else { return };
         for identity in self.parts.shared.queue.identities() {
             let call = own_call(Xid::AUTH, OpCode::Auth);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_client::{
     Acl, Client, CreateMode, ErrorCode, ErrorKind, MultiOutcome, Payload, Perms, ReadOutcome,
-    State, protection_of,
+    SessionTicket, State, protection_of,
 };
 
 use crate::{builder, connect, with_each};
@@ -262,7 +262,9 @@ fn a_session_can_be_left_and_taken_up() {
     with_each(&[], async |server| {
         let client = connect(&server).await;
         client.create("/e", b"").ephemeral().await.unwrap();
-        let (id, password) = client.leave();
+        let SessionTicket { id, password, timeout } = client.session().unwrap();
+        assert_eq!((id, timeout), (client.session_id(), client.session_timeout()));
+        assert_eq!(client.leave().map(|left| (left.id, left.password)), Some((id, password)));
         let next = builder(&server).session(id, password).connect().await.unwrap();
         assert_eq!(next.session_id(), id);
         let stat = next.exists("/e").await.unwrap().unwrap();

@@ -10,7 +10,7 @@ use quorate_client::{
     },
 };
 
-use crate::{children, connect, connect_to_expire, eventually, expire, with_each, within};
+use crate::{children, connect, eventually, expire, with_each, within};
 
 #[test]
 fn a_barrier_holds_until_it_is_removed() {
@@ -62,14 +62,14 @@ fn members_of_a_double_barrier_pass_together_round_after_round() {
 #[test]
 fn a_round_that_crashed_does_not_open_the_next() {
     with_each(async |server| {
-        let (crashed, session) = connect_to_expire(&server).await;
+        let crashed = connect(&server).await;
         let client = connect(&server).await;
         let alone = DoubleBarrier::new(&crashed, "/double", 1).unwrap();
         let entered = alone.enter().await.unwrap();
         // One that comes late passes.
         let late = DoubleBarrier::new(&client, "/double", 1).unwrap();
         drop(within("the late one", late.enter()).await.unwrap());
-        expire(&server, &crashed, session).await;
+        expire(&server, &crashed).await;
         within("the loss", entered.lost()).await;
         assert!(entered.leave().await.is_err());
         eventually("its leavings", async || children(&client, "/double").await == ["ready"]).await;
@@ -118,7 +118,7 @@ async fn acquire(member: &SetPartitioner) -> Share {
 #[test]
 fn a_set_is_divided_anew_when_members_come_and_go() {
     with_each(async |server| {
-        let (client, session) = connect_to_expire(&server).await;
+        let client = connect(&server).await;
         let other = connect(&server).await;
         let one = join(&client, "one").await;
         let share = acquire(&one).await;
@@ -137,7 +137,7 @@ fn a_set_is_divided_anew_when_members_come_and_go() {
         assert_eq!(theirs.items(), ["b", "d"]);
 
         // One is lost with its session: its items go to the other.
-        expire(&server, &client, session).await;
+        expire(&server, &client).await;
         within("the loss", mine.revoked()).await;
         within("the revocation", theirs.revoked()).await;
         theirs.release().await.unwrap();

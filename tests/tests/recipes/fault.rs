@@ -146,8 +146,8 @@ async fn run<T>(
         return Outcome { result, was_hit, _client: Some(client) };
     }
     // Nothing of it reaches the server any more; its session ends.
-    let (id, password) = client.leave();
-    let heir = builder(server).session(id, password).connect().await;
+    let left = client.leave().expect("it was connected");
+    let heir = builder(server).session(left.id, left.password).connect().await;
     heir.expect("the session is alive").close().await.expect("it is closed");
     Outcome { result: None, was_hit, _client: None }
 }

@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(target.servers, "h:1,h:2/app");
         assert_eq!(target.session_timeout, Duration::from_millis(500));
         assert!(target.read_only && target.patient);
-        assert_eq!(target.addresses(), ["h:1", "h:2"]);
+        assert_eq!(target.addresses().unwrap(), ["h:1", "h:2"]);
         assert!(matches!(invocation.verb, Some(Verb::Get(_))));
     }
 

@@ -56,7 +56,7 @@ impl Who {
             last_operation: None,
         };
         let mut unasked = Vec::new();
-        for address in context.target.addresses() {
+        for address in context.target.addresses()? {
             match four_letter::ask(&address, "cons").await {
                 Ok(answer) => {
                     if let Some(found) = connection_of(&answer, &session) {
