@@ -280,24 +280,3 @@ fn a_session_can_be_left_and_taken_up() {
         assert!(only.unwrap_err().is_session_lost());
     });
 }
-
-#[test]
-fn programs_without_a_runtime_can_wait() {
-    for subject in quorate_tests::Subject::available() {
-        let server = quorate_tests::Server::start(subject, &[]);
-        let client = quorate_client::blocking::Client::connect_with(builder(&server)).unwrap();
-        let created = client.wait(client.create("/a", b"1")).unwrap();
-        let mut stream = client.wait(client.watch("/a")).unwrap();
-        let clone = client.clone();
-        let writer = std::thread::spawn(move || {
-            let sets: Vec<_> = (0..100).map(|_| clone.set("/a", b"2").send()).collect();
-            sets.into_iter().map(|set| clone.wait(set).unwrap().version).max()
-        });
-        assert_eq!(writer.join().unwrap(), Some(100));
-        assert!(client.wait(stream.next()).is_some());
-        let node = client.wait(client.get("/a").linearizable()).unwrap();
-        assert_eq!((&node.data[..], node.stat.czxid), (&b"2"[..], created.stat.czxid));
-        drop(stream);
-        client.close().unwrap();
-    }
-}
