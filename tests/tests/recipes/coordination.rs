@@ -93,6 +93,28 @@ fn a_round_that_crashed_does_not_open_the_next() {
 }
 
 #[test]
+fn a_barrier_is_passed_although_it_was_shut_again_at_once() {
+    with_each(async |server| {
+        let (client, kazoo) = (connect(&server).await, connect(&server).await);
+        kazoo.create("/double/0", b"").ephemeral().with_parents().await.unwrap();
+        // It waits for a third one.
+        let barrier = DoubleBarrier::new(&client, "/double", 3).unwrap();
+        let entering = tokio::spawn(async move { barrier.enter().await });
+        eventually("both", async || children(&kazoo, "/double").await.len() == 2).await;
+        // kazoo's members shut the barrier before all else when they leave.
+        let shut = kazoo.multi().create("/double/ready", b"").delete("/double/ready", -1);
+        shut.await.unwrap();
+        let entered = within("the other one", entering).await.unwrap().unwrap();
+        let left = tokio::spawn(entered.leave());
+        eventually("the first is alone", async || children(&kazoo, "/double").await == ["0"]).await;
+        assert!(!left.is_finished());
+        kazoo.delete("/double/0").await.unwrap();
+        within("the other one", left).await.unwrap().unwrap();
+        assert!(children(&client, "/double").await.is_empty());
+    });
+}
+
+#[test]
 fn who_gives_up_waiting_is_out() {
     with_each(async |server| {
         let client = connect(&server).await;

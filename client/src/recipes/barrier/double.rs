@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_protocol::{ErrorCode, Stat, Zxid, path};
+use quorate_protocol::{ErrorCode, Stat, Zxid, path, record::EventType};
 use uuid::Uuid;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     create::join,
     error::{Error, ErrorKind},
     recipes::{Loss, loss::while_in_session, own_node::OwnNode},
-    watch::WatchStream,
+    watch::{WatchItem, WatchStream},
 };
 
 /// The node that says that all are there.
@@ -108,15 +108,18 @@ impl DoubleBarrier {
         let path = join(&self.path, &Uuid::new_v4().to_string());
         let (own, stat) = OwnNode::create(&self.client, path, b"").await?;
         let ready_path = join(&self.path, READY);
+        let mut seen = Seen { ready: &ready_path, entered: stat.czxid, opened: None };
         loop {
-            drain(&mut events);
+            seen.drain(&mut events);
             let (step, opened) = self.look(&own, stat.czxid, &ready_path).await?;
+            // What the look shows was told before; what is told by now it may not show.
+            let is_late = seen.drain(&mut events);
+            if let Some(opened) = seen.opened {
+                return Ok(self.entered(own, events, opened));
+            }
             match step {
-                Enter::Pass => {
-                    let (client, path) = (self.client.clone(), self.path.clone());
-                    let round = Round { opened, of_round: BTreeMap::new() };
-                    return Ok(Entered { client, path, own, events, round });
-                }
+                Enter::Pass => return Ok(self.entered(own, events, opened)),
+                _ if is_late => {}
                 // The event, or the next look, shows it to this member as well.
                 Enter::Open => match own.client().create(&ready_path, b"").repeatable().await {
                     Err(error) if !error.is_node_exists() => return Err(error),
@@ -128,10 +131,16 @@ impl DoubleBarrier {
                 },
                 Enter::Wait => {
                     let item = while_in_session(own.client(), events.next()).await?;
-                    item.ok_or(ErrorKind::Closed)?;
+                    seen.note(&item.ok_or(ErrorKind::Closed)?);
                 }
             }
         }
+    }
+
+    fn entered(&self, own: OwnNode, events: WatchStream, opened: Zxid) -> Entered {
+        let (client, path) = (self.client.clone(), self.path.clone());
+        let round = Round { opened, of_round: BTreeMap::new() };
+        Entered { client, path, own, events, round }
     }
 
     async fn look(
@@ -158,6 +167,38 @@ impl DoubleBarrier {
         let ages = ages(client, &self.path, members).await?;
         let present: Vec<_> = ages.into_iter().flatten().collect();
         Ok((enter(Some(ready), &present, self.members), ready))
+    }
+}
+
+/// What events tell a member that waits to enter: that the barrier was opened while it was there.
+///
+/// `Compat:` kazoo's members delete `ready` before all else when they leave, so whoever looks later does not find it. To open
+/// the barrier again would be no help to them: the first of them waits until all names in the folder but its own are gone.
+struct Seen<'a> {
+    ready: &'a str,
+    /// When this member's node was created.
+    entered: Zxid,
+    /// When the barrier was opened after that. Servers before 3.9 do not tell.
+    opened: Option<Zxid>,
+}
+
+impl Seen<'_> {
+    fn note(&mut self, item: &WatchItem) {
+        let WatchItem::Event(event) = item else { return };
+        let opens = matches!(event.kind, EventType::NodeCreated | EventType::NodeDataChanged);
+        if opens && event.path == self.ready {
+            self.opened = self.opened.or(event.zxid.filter(|zxid| is_open(*zxid, [self.entered])));
+        }
+    }
+
+    /// Notes all that was told by now, and says whether there was anything.
+    fn drain(&mut self, events: &mut WatchStream) -> bool {
+        let mut is_any = false;
+        while let Some(item) = events.try_next() {
+            self.note(&item);
+            is_any = true;
+        }
+        is_any
     }
 }
 
