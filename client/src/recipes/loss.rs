@@ -43,6 +43,7 @@ pub(crate) struct HeldNode<'a> {
 /// Waits until what stands on this node, of the session the client is bound to, may be lost.
 pub(crate) async fn of_node(client: &Client, node: HeldNode<'_>) -> Loss {
     tokio::select! {
+        biased;
         loss = of_session(client) => loss,
         () = deleted(client, node) => Loss::Deleted,
     }

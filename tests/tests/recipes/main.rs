@@ -3,7 +3,6 @@
 
 mod coordination;
 mod curator;
-mod fault;
 mod faults;
 mod kazoo;
 mod nodes;

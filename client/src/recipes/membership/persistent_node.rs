@@ -58,7 +58,8 @@ pub struct PersistentNodeBuilder {
 }
 
 impl PersistentNodeBuilder {
-    /// It outlives its session, and this program's crash. It is deleted all the same when it is given up.
+    /// It outlives its session, and this program's crash. It is deleted all the same when it is given up. Nobody can tell
+    /// whose it is: of several who keep such a node at one path each takes it for its own, and deletes it when it gives up.
     pub fn outlive_session(mut self) -> Self {
         self.ephemeral = false;
         self
