@@ -86,7 +86,7 @@ impl Wanted {
 }
 
 /// Deletes a node; that it is not there is no error.
-async fn delete(client: &Client, path: &str) -> Result<(), Error> {
+pub(crate) async fn delete(client: &Client, path: &str) -> Result<(), Error> {
     match client.delete(path).repeatable().await {
         Err(error) if !error.is_no_node() => Err(error),
         _ => Ok(()),

@@ -1,6 +1,7 @@
 //! The client against servers that the test plays itself, over streams in memory and on virtual
 //! time.
 
+mod barriers;
 mod connections;
 mod folder;
 mod hostile;

@@ -9,7 +9,11 @@ use crate::{
     Client,
     create::join,
     error::{Error, ErrorKind},
-    recipes::{Loss, loss::while_in_session, own_node::OwnNode},
+    recipes::{
+        Loss,
+        loss::while_in_session,
+        own_node::{OwnNode, delete},
+    },
     watch::{WatchItem, WatchStream},
 };
 
@@ -122,8 +126,15 @@ impl DoubleBarrier {
                 _ if is_late => {}
                 // The event, or the next look, shows it to this member as well.
                 Enter::Open => match own.client().create(&ready_path, b"").repeatable().await {
-                    Err(error) if !error.is_node_exists() => return Err(error),
-                    _ => {}
+                    Ok(created) => {
+                        seen.drain(&mut events);
+                        if seen.opened.is_some_and(|opened| opened < created.stat.czxid) {
+                            // Somebody has opened and shut it since the look.
+                            delete(own.client(), &ready_path).await?;
+                        }
+                    }
+                    Err(error) if error.is_node_exists() => {}
+                    Err(error) => return Err(error),
                 },
                 Enter::Reopen => match own.client().set(&ready_path, b"").repeatable().await {
                     Err(error) if !error.is_no_node() => return Err(error),
