@@ -28,7 +28,7 @@ async fn handle(taken: Taken) -> Result<(), Box<dyn std::error::Error>> {
     let result = tokio::select! {
         result = work(&job) => result,
         // Somebody else may be at it by now.
-        () = taken.lost() => return Err("the session is lost".into()),
+        loss = taken.lost() => return Err(format!("the element may be another's: {loss:?}").into()),
     };
     match result {
         Ok(()) => taken.done().await?,

@@ -24,6 +24,7 @@ use crate::{
     retry::RetryPolicy,
     sasl::Mechanism,
     session::{Session, Settings},
+    state::SessionPassword,
 };
 
 /// Settings of a [`Client`]; [`connect`](Self::connect) makes it.
@@ -36,7 +37,7 @@ pub struct ClientBuilder {
     retry: RetryPolicy,
     read_only: bool,
     new_sessions: bool,
-    session: Option<(SessionId, [u8; 16])>,
+    session: Option<(SessionId, SessionPassword)>,
     identities: Vec<Identity>,
     acl: Option<Vec<Acl>>,
     emulate_streams: bool,
@@ -126,9 +127,9 @@ impl ClientBuilder {
         self
     }
 
-    /// A session to carry on with: see [`Client::leave`].
-    pub fn session(mut self, id: SessionId, password: [u8; 16]) -> Self {
-        self.session = Some((id, password));
+    /// A session to carry on with: see [`Client::leave`] and [`Client::session`].
+    pub fn session(mut self, id: SessionId, password: impl Into<SessionPassword>) -> Self {
+        self.session = Some((id, password.into()));
         self
     }
 
@@ -228,12 +229,12 @@ impl ClientBuilder {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn connect_lazily(self) -> Result<Client, Error> {
-        let ConnectString { servers, chroot } = self.connect_string.parse()?;
-        let directory = Arc::new(match servers {
-            Servers::Hosts(hosts) => Directory::Hosts(hosts),
+        let hosts: ConnectString = self.connect_string.parse()?;
+        let directory = Arc::new(match hosts.servers() {
+            Servers::Hosts(hosts) => Directory::Hosts(hosts.clone()),
             #[cfg(feature = "srv")]
             Servers::Service(name) => {
-                let records = crate::io::srv::Records::new(&name, &self.dns_servers)?;
+                let records = crate::io::srv::Records::new(name, &self.dns_servers)?;
                 Directory::Records(Box::new(records))
             }
             #[cfg(not(feature = "srv"))]
@@ -257,6 +258,7 @@ impl ClientBuilder {
             proves: self.mechanism.is_some(),
             resume: self.session,
         };
+        let runtime = tokio::runtime::Handle::current();
         let queue = Queue::new(self.budget, self.max_request);
         self.identities.into_iter().for_each(|identity| queue.add_identity(identity));
         let session = Session::new(settings, fastrand::u64(..));
@@ -264,12 +266,14 @@ impl ClientBuilder {
         let shared = Arc::new(Shared {
             queue,
             status: watch::channel(session.status()).0,
+            runtime: runtime.clone(),
             options: Options { retry: self.retry, deadline: self.default_timeout, acl },
             start: Instant::now(),
             confirmed: AtomicU64::new(0),
             heard: AtomicU64::new(0),
             emulate_streams: AtomicBool::new(self.emulate_streams),
-            password: parking_lot::Mutex::new([0; 16]),
+            ticket: parking_lot::Mutex::new(None),
+            hosts,
             cause: parking_lot::Mutex::new(None),
         });
         let connector = self.connector;
@@ -287,7 +291,8 @@ impl ClientBuilder {
             answer_limit: self.max_answer,
             attempts,
         };
-        tokio::spawn(Driver::new(parts).run());
+        runtime.spawn(Driver::new(parts).run());
+        let chroot = shared.hosts.chroot().to_owned();
         Ok(Client::new(View::new(shared, chroot)))
     }
 }

@@ -11,18 +11,18 @@ use std::{
 
 use bytes::Bytes;
 use quorate_protocol::{SessionId, record::WatcherType};
-use tokio::{sync::watch, time::Instant};
+use tokio::{runtime, sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
     builder::ClientBuilder,
     call::Call,
     error::{Disconnect, Error, ErrorKind},
-    hosts::chroot_of,
+    hosts::{ConnectString, chroot_of},
     payload::Payload,
     queue::{Identity, Queue},
     request,
     retry::RetryPolicy,
-    state::{SessionDeadline, State, States, Status},
+    state::{SessionDeadline, SessionTicket, State, States, Status},
     watch::{Event, Watch},
 };
 
@@ -35,6 +35,9 @@ use crate::{
 pub struct Client {
     view: View,
 }
+
+/// The number of no session: whoever is bound to it makes no calls.
+pub(crate) const NO_SESSION: u64 = u64::MAX;
 
 /// The tree as a client sees it: below a chroot, perhaps in one session only.
 #[derive(Clone)]
@@ -69,6 +72,8 @@ pub(crate) struct Options {
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) status: watch::Sender<Status>,
+    /// Where the connection's task runs, and all that goes on in the background.
+    pub(crate) runtime: runtime::Handle,
     pub(crate) options: Options,
     pub(crate) start: Instant,
     /// Nanoseconds since the start: when the last request was sent that was answered, and when the
@@ -77,8 +82,10 @@ pub(crate) struct Shared {
     pub(crate) heard: AtomicU64,
     /// Streams are made of one-shot watches.
     pub(crate) emulate_streams: AtomicBool,
-    /// The session's password, for [`Client::leave`].
-    pub(crate) password: parking_lot::Mutex<[u8; 16]>,
+    /// The session; none before there is one.
+    pub(crate) ticket: parking_lot::Mutex<Option<SessionTicket>>,
+    /// Which servers there are, as it was said.
+    pub(crate) hosts: ConnectString,
     /// Why there is no connection, or why the last one ended.
     pub(crate) cause: parking_lot::Mutex<Option<Arc<Disconnect>>>,
 }
@@ -193,6 +200,15 @@ impl Client {
         &self.view
     }
 
+    /// Runs something in the background, where the connection's task runs: from any thread, also
+    /// one that knows no runtime.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.view.shared().runtime.spawn(task)
+    }
+
     // ---- views
 
     /// The same client below `path`: all paths of calls, answers and events are relative to it.
@@ -225,15 +241,20 @@ impl Client {
     /// ephemeral nodes.
     #[must_use]
     pub fn in_this_session(&self) -> Self {
-        let ViewInner { handle, chroot, session } = &*self.view.0;
-        let session = match *session {
+        let ViewInner { handle, session, .. } = &*self.view.0;
+        self.in_session(match *session {
             // Without a session there is none to be bound to, and no call may pass.
             0 => match handle.0.queue.session() {
-                0 => u64::MAX,
+                0 => NO_SESSION,
                 number => number,
             },
             bound => bound,
-        };
+        })
+    }
+
+    /// The same client, bound to the session of this number.
+    pub(crate) fn in_session(&self, session: u64) -> Self {
+        let ViewInner { handle, chroot, .. } = &*self.view.0;
         let (handle, chroot) = (Arc::clone(handle), chroot.clone());
         Self { view: View(Arc::new(ViewInner { handle, chroot, session })) }
     }
@@ -253,6 +274,17 @@ impl Client {
     /// The state, then each change, as a stream.
     pub fn states(&self) -> States {
         States::new(self.status())
+    }
+
+    /// The servers and the chroot of the connect string, as they were understood.
+    pub fn hosts(&self) -> &ConnectString {
+        &self.view.shared().hosts
+    }
+
+    /// What it takes to carry on with the session elsewhere, or to end it; `None` before there is
+    /// one. When the session is lost, it is told until the next is open.
+    pub fn session(&self) -> Option<SessionTicket> {
+        *self.view.shared().ticket.lock()
     }
 
     /// The session's id; none before there is one.
@@ -457,11 +489,11 @@ impl Client {
     }
 
     /// Ends the client and leaves the session alive, for another client to carry on with
-    /// ([`ClientBuilder::session`]) within its timeout. Calls that are not answered yet fail.
-    pub fn leave(self) -> (SessionId, [u8; 16]) {
-        let shared = self.view.shared();
-        let left = (self.session_id(), *shared.password.lock());
-        shared.queue.leave();
+    /// ([`ClientBuilder::session`]) within its timeout. Calls that are not answered yet fail. `None`
+    /// when there was no session yet.
+    pub fn leave(self) -> Option<SessionTicket> {
+        let left = self.session();
+        self.view.queue().leave();
         left
     }
 }

@@ -45,19 +45,47 @@ const SERVICE_SCHEME: &str = "zk+srv://";
 
 /// Which servers a connect string names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Servers {
+#[non_exhaustive]
+pub enum Servers {
+    /// These.
     Hosts(Vec<Host>),
     /// Those in the SRV records of this name.
     Service(String),
 }
 
 /// A connect string: `host:port,host:port/chroot`. The port may be left out, an IPv6 address
-/// stands in brackets if it has one. Or `zk+srv://name/chroot`.
+/// stands in brackets if it has one. Or `zk+srv://name/chroot`. Displayed in full, with all ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ConnectString {
-    pub(crate) servers: Servers,
-    /// Empty, or a path that is not the root.
-    pub(crate) chroot: String,
+pub struct ConnectString {
+    servers: Servers,
+    chroot: String,
+}
+
+impl ConnectString {
+    /// The servers.
+    pub fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// The chroot: empty, or a path that is not the root.
+    pub fn chroot(&self) -> &str {
+        &self.chroot
+    }
+}
+
+impl fmt::Display for ConnectString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.servers {
+            Servers::Service(name) => write!(f, "{SERVICE_SCHEME}{name}")?,
+            Servers::Hosts(hosts) => {
+                for (index, host) in hosts.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { "," };
+                    write!(f, "{comma}{host}")?;
+                }
+            }
+        }
+        f.write_str(&self.chroot)
+    }
 }
 
 impl FromStr for ConnectString {
@@ -154,6 +182,19 @@ mod tests {
             let servers = Servers::Service("zk.example.org".into());
             let expected = ConnectString { servers, chroot: chroot.into() };
             assert_eq!(text.parse::<ConnectString>().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_displayed_is_understood_as_the_same() {
+        for (text, shown) in [
+            ("a, [::1] ,10.0.0.1:3/app/x", "a:2181,[::1]:2181,10.0.0.1:3/app/x"),
+            ("a:1/", "a:1"),
+            ("zk+srv://zk.example.org/app", "zk+srv://zk.example.org/app"),
+        ] {
+            let parsed: ConnectString = text.parse().unwrap();
+            assert_eq!(parsed.to_string(), shown);
+            assert_eq!(shown.parse::<ConnectString>().unwrap(), parsed);
         }
     }
 

@@ -127,7 +127,7 @@ pub use call::{Answer, Call, Calling};
 pub use client::Client;
 pub use create::{ComposedCreate, protection_of};
 pub use error::{Disconnect, Error, ErrorKind};
-pub use hosts::Host;
+pub use hosts::{ConnectString, Host, Servers};
 pub use io::connector::{Connecting, Connector, Tcp, Transport};
 pub use payload::Payload;
 pub use quorate_protocol::{
@@ -137,7 +137,7 @@ pub use quorate_protocol::{
 };
 pub use request::{Children, Created, MultiOutcome, MultiPart, Node, NodeAcl, ReadOutcome};
 pub use retry::RetryPolicy;
-pub use state::{SessionDeadline, State, States, Status};
+pub use state::{SessionDeadline, SessionPassword, SessionTicket, State, States, Status};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
 pub use watch::{Event, OneShot, Watch, WatchItem, WatchStream};

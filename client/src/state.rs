@@ -1,6 +1,7 @@
 //! What a client tells of its connection and session.
 
 use std::{
+    fmt,
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
@@ -65,6 +66,48 @@ impl Status {
         session_timeout: Duration::ZERO,
         server: None,
     };
+}
+
+/// What it takes to carry on with a session elsewhere, or to end it: see
+/// [`ClientBuilder::session`](crate::ClientBuilder::session).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTicket {
+    /// The session.
+    pub id: SessionId,
+    /// Its password.
+    pub password: SessionPassword,
+    /// Its timeout as the server granted it.
+    pub timeout: Duration,
+}
+
+/// The password of a session. Whoever has it can take the session over, so it does not show in
+/// logs: `Debug` hides it.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionPassword([u8; 16]);
+
+impl SessionPassword {
+    /// As the server gave it.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl From<[u8; 16]> for SessionPassword {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl AsRef<[u8]> for SessionPassword {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionPassword(hidden)")
+    }
 }
 
 /// Between which moments the session ends if nothing is heard any more.
@@ -132,6 +175,14 @@ mod tests {
     use tokio_stream::StreamExt;
 
     use super::*;
+
+    #[test]
+    fn a_password_does_not_show() {
+        let password = SessionPassword::from(*b"0123456789abcdef");
+        let (id, timeout) = (SessionId(7), Duration::from_secs(1));
+        let shown = format!("{:?}", SessionTicket { id, password, timeout });
+        assert!(shown.contains("hidden") && !shown.contains("48"), "{shown}");
+    }
 
     #[tokio::test]
     async fn a_lost_session_shows_even_if_it_passed_unseen() {

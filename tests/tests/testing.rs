@@ -1,6 +1,9 @@
 //! The servers that the client crate offers for tests.
 
-use quorate_client::testing::{TestEnsemble, TestServer, TestingError};
+use quorate_client::{
+    Client,
+    testing::{TestEnsemble, TestServer, TestingError},
+};
 use quorate_protocol::SessionId;
 use quorate_tests::{Connection, Op};
 
@@ -40,8 +43,25 @@ async fn a_session_expires_when_a_test_wants_it() {
     server.expire_session(session.id, &session.passwd).unwrap();
     let mut other = Connection::with_new_session(server.address(), 10_000).unwrap();
     assert_eq!(other.call(&Op::exists("/mine")).unwrap().error, NO_NODE);
-    let gone = server.expire_session(SessionId(7), &[0; 16]);
+    let gone = server.expire_session(SessionId(7), [0; 16]);
     assert!(matches!(gone, Err(TestingError::NoSession(_))));
+}
+
+#[tokio::test]
+async fn a_client_tells_what_it_takes_to_have_its_session_expire() {
+    let server = TestServer::start().await.unwrap();
+    let hosts = format!("{}/app", server.hosts());
+    let client = Client::builder(&hosts).connect_lazily().unwrap();
+    assert_eq!((client.hosts().to_string(), client.hosts().chroot()), (hosts, "/app"));
+    client.wait_connected().await.unwrap();
+    let ticket = client.session().unwrap();
+    assert_eq!(ticket.timeout, client.session_timeout());
+    server.expire_session(ticket.id, ticket.password).unwrap();
+    let mut status = client.status();
+    let next = status.wait_for(|now| now.session_number == 2 && now.state.is_connected());
+    let next = next.await.unwrap().session;
+    assert_ne!(next, ticket.id);
+    assert_eq!(client.session().unwrap().id, next);
 }
 
 #[tokio::test]

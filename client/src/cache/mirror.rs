@@ -9,15 +9,20 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    future::poll_fn,
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_core::Stream;
 use imbl::OrdMap;
 use quorate_protocol::Zxid;
 use tokio::sync::{Notify, watch};
+use tokio_stream::wrappers::WatchStream as Progresses;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -80,7 +85,7 @@ impl Mirror {
         };
         let mut copier = copier;
         let todo = copier.load().await?;
-        let task = AbortOnDropHandle::new(tokio::spawn(copier.run(todo)));
+        let task = AbortOnDropHandle::new(client.spawn(copier.run(todo)));
         Ok(Self { state, task })
     }
 
@@ -116,8 +121,8 @@ impl Mirror {
     }
 
     pub(super) fn changes(&self) -> Changes {
-        let mut progress = self.progress();
-        progress.mark_changed();
+        // It begins with what is there.
+        let progress = Progresses::new(self.progress());
         let state = Arc::clone(&self.state);
         Changes { state, seen: Map::new(), progress, ready: VecDeque::new() }
     }
@@ -153,12 +158,12 @@ pub enum Change {
 
 /// The content of a cache as changes: first all nodes there are, then each difference. Changes of
 /// a node that follow each other faster than they are taken show as one; nothing else is left out,
-/// and nothing waits in a queue.
+/// and nothing waits in a queue. Also a `Stream`.
 #[derive(Debug)]
 pub struct Changes {
     state: Arc<State>,
     seen: Map,
-    progress: watch::Receiver<Progress>,
+    progress: Progresses<Progress>,
     ready: VecDeque<Change>,
 }
 
@@ -168,11 +173,21 @@ impl Changes {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn next(&mut self) -> Option<Change> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Changes {
+    type Item = Change;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Change>> {
         loop {
             if let Some(change) = self.ready.pop_front() {
-                return Some(change);
+                return Poll::Ready(Some(change));
             }
-            self.progress.changed().await.ok()?;
+            if ready!(Pin::new(&mut self.progress).poll_next(cx)).is_none() {
+                return Poll::Ready(None);
+            }
             let map = self.state.map.load_full();
             self.ready = difference(&self.seen, &map);
             self.seen = (*map).clone();

@@ -5,7 +5,7 @@ use quorate_protocol::{
     record::{ReplyHeader, SaslRequest, SaslResponse},
 };
 
-use super::{Driver, Stage, own_call};
+use super::{Driver, Stage, outgoing::own_call};
 use crate::{
     error::Disconnect,
     sasl::{Exchange, SaslError},

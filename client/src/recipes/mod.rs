@@ -15,8 +15,9 @@
 //! * Nothing is left behind: a node that stands for a participant is ephemeral and told from all
 //!   others, so that one whose creation was interrupted is found again, and one that was given up is
 //!   deleted as soon as there is a connection, or goes with the session.
-//! * Whoever depends on the session has a guard with `lost()`, and its calls fail with
-//!   [`ErrorKind::SessionLost`](crate::ErrorKind::SessionLost) once that session is gone, even if the
+//! * Whoever depends on a session has a value with `lost()`, which warns before that session can have
+//!   expired: see [`Loss`]. The value's calls fail with
+//!   [`ErrorKind::SessionLost`](crate::ErrorKind::SessionLost) once the session is gone, even if the
 //!   client has a new one.
 //! * A write whose answer was lost is looked after: it is repeated when it was surely not done,
 //!   counts as done when it surely was, and otherwise the call fails with an error that says so
@@ -28,6 +29,7 @@ pub mod discovery;
 pub mod leader;
 pub(crate) mod line;
 pub mod lock;
+mod loss;
 pub mod membership;
 mod own_node;
 pub mod queue;
@@ -37,7 +39,7 @@ use std::fmt;
 
 use quorate_protocol::Zxid;
 
-pub use self::line::Participant;
+pub use self::{line::Participant, loss::Loss};
 use crate::{Client, error::Error};
 
 /// A number that grows with each holder of a lock, each leader, each lease: the zxid of the

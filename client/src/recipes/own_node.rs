@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use quorate_protocol::{SessionId, Stat, path};
+use quorate_protocol::{SessionId, Stat, Zxid, path};
 
 use crate::{
     Client,
     error::{Error, ErrorKind},
-    recipes::line::session_ended,
+    recipes::loss::{self, HeldNode, Loss},
 };
 
 /// Between attempts to delete a node that is not wanted any more.
@@ -30,7 +30,9 @@ pub(crate) struct OwnNode {
 enum Known {
     /// It may be there: it is being created.
     Maybe,
-    There,
+    There {
+        czxid: Zxid,
+    },
     Gone,
 }
 
@@ -84,7 +86,7 @@ impl Wanted {
 }
 
 /// Deletes a node; that it is not there is no error.
-async fn delete(client: &Client, path: &str) -> Result<(), Error> {
+pub(crate) async fn delete(client: &Client, path: &str) -> Result<(), Error> {
     match client.delete(path).repeatable().await {
         Err(error) if !error.is_no_node() => Err(error),
         _ => Ok(()),
@@ -110,7 +112,7 @@ impl OwnNode {
             let Wanted { client, path, data } = &own.node;
             let error = match client.create(path, data).ephemeral().with_parents().await {
                 Ok(created) => {
-                    own.known = Known::There;
+                    own.known = Known::There { czxid: created.stat.czxid };
                     return Ok((own, created.stat));
                 }
                 Err(error) => error,
@@ -118,7 +120,7 @@ impl OwnNode {
             let is_unknown = matches!(error.kind(), ErrorKind::ConnectionLost(_));
             if is_unknown {
                 if let Some(stat) = own.node.find().await? {
-                    own.known = Known::There;
+                    own.known = Known::There { czxid: stat.czxid };
                     return Ok((own, stat));
                 }
             } else if error.surely_not_done() {
@@ -162,9 +164,13 @@ impl OwnNode {
         Ok(())
     }
 
-    /// Until the session is lost: the node is not to be relied on then.
-    pub(crate) async fn lost(&self) {
-        session_ended(&self.node.client).await;
+    /// Waits until the node may be lost, and tells why.
+    pub(crate) async fn lost(&self) -> Loss {
+        let Wanted { client, path, .. } = &self.node;
+        match self.known {
+            Known::There { czxid } => loss::of_node(client, HeldNode { path, czxid }).await,
+            Known::Maybe | Known::Gone => Loss::Deleted,
+        }
     }
 }
 
@@ -174,14 +180,9 @@ impl Drop for OwnNode {
             return;
         }
         let Wanted { client, path, data } = &mut self.node;
-        // At the end of the process there is no runtime, nor need for one: the session is closed.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let node = Wanted {
-            client: client.clone(),
-            path: std::mem::take(path),
-            data: std::mem::take(data),
-        };
-        runtime.spawn(node.clear_in_the_end());
+        let client = client.clone();
+        let node = Wanted { path: std::mem::take(path), data: std::mem::take(data), client };
+        node.client.clone().spawn(node.clear_in_the_end());
     }
 }
 

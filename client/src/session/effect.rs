@@ -4,7 +4,10 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use quorate_protocol::{SessionId, Zxid, record::ConnectResponse};
 
-use crate::{error::Disconnect, state::Status};
+use crate::{
+    error::Disconnect,
+    state::{SessionPassword, Status},
+};
 
 /// A server's address, and the name it was found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,19 +88,12 @@ pub(crate) enum Effect {
 }
 
 /// What to tell a server first.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Greeting {
     pub(crate) last_zxid: Zxid,
     pub(crate) timeout: Duration,
     /// The session to carry on with, or none.
     pub(crate) session: SessionId,
-    pub(crate) password: [u8; 16],
+    pub(crate) password: SessionPassword,
     pub(crate) read_only: bool,
-}
-
-impl fmt::Debug for Greeting {
-    /// Without the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Greeting({}, seen {})", self.session, self.last_zxid)
-    }
 }

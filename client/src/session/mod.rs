@@ -33,7 +33,7 @@ use quorate_protocol::{SessionId, Zxid, record::ConnectResponse};
 use crate::{
     error::Disconnect,
     retry::{backoff, jittered},
-    state::{State, Status},
+    state::{SessionPassword, SessionTicket, State, Status},
 };
 
 /// Since the client's start.
@@ -68,7 +68,7 @@ pub(crate) struct Settings {
     /// Whether it proves its identity before anything else.
     pub(crate) proves: bool,
     /// A session to carry on with, and its password.
-    pub(crate) resume: Option<(SessionId, [u8; 16])>,
+    pub(crate) resume: Option<(SessionId, SessionPassword)>,
 }
 
 #[derive(Debug)]
@@ -117,7 +117,7 @@ pub(crate) struct Session {
     random: fastrand::Rng,
     phase: Phase,
     status: Status,
-    password: [u8; 16],
+    password: SessionPassword,
     /// Whether a server that can write has seen the session. `Compat:` as in Java, others are not
     /// told of one that none has.
     seen_by_writer: bool,
@@ -142,7 +142,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(settings: Settings, seed: u64) -> Self {
-        let (session, password) = settings.resume.unwrap_or((SessionId::NONE, [0; 16]));
+        let (session, password) =
+            settings.resume.unwrap_or((SessionId::NONE, SessionPassword::default()));
         // One to be resumed is this client's first.
         let session_number = u64::from(session != SessionId::NONE);
         let session_timeout = settings.timeout;
@@ -172,9 +173,10 @@ impl Session {
         self.status
     }
 
-    /// The session's password.
-    pub(crate) fn password(&self) -> [u8; 16] {
-        self.password
+    /// The session, for whoever is to carry on with it.
+    pub(crate) fn ticket(&self) -> SessionTicket {
+        let Status { session: id, session_timeout: timeout, .. } = self.status;
+        SessionTicket { id, password: self.password, timeout }
     }
 
     /// The highest zxid of an answer.
@@ -328,7 +330,7 @@ impl Session {
             last_zxid: self.last_zxid,
             timeout: self.settings.timeout,
             session: if known { self.status.session } else { SessionId::NONE },
-            password: if known { self.password } else { [0; 16] },
+            password: if known { self.password } else { SessionPassword::default() },
             read_only: self.settings.read_only,
         }));
     }
@@ -360,7 +362,7 @@ impl Session {
             self.seen_by_writer = false;
             effects.push(Effect::NewSession(self.status.session_number));
         }
-        self.password = response.passwd;
+        self.password = response.passwd.into();
         self.status.session_timeout = Duration::from_millis(granted);
         let read_only = response.read_only == Some(true);
         self.seen_by_writer |= !read_only;

@@ -122,7 +122,11 @@ impl TestEnsemble {
     ///
     /// # Errors
     /// [`TestingError::NoSession`] when there is none with this id and password.
-    pub fn expire_session(&self, id: SessionId, password: &[u8]) -> Result<(), TestingError> {
+    pub fn expire_session(
+        &self,
+        id: SessionId,
+        password: impl AsRef<[u8]>,
+    ) -> Result<(), TestingError> {
         let running = self.servers.iter().find(|server| server.is_running());
         running.ok_or(TestingError::WrongState("not running"))?.expire_session(id, password)
     }

@@ -169,17 +169,21 @@ impl TestServer {
     }
 
     /// Has a session expire: its ephemeral nodes go, its client is told with its next connection. For that somebody else takes the
-    /// session and ends it, which no client can tell from an expiry.
+    /// session and ends it, which no client can tell from an expiry. [`Client::session`](crate::Client::session) tells both.
     ///
     /// # Errors
     /// [`TestingError::NoSession`] when there is none with this id and password.
-    pub fn expire_session(&self, id: SessionId, password: &[u8]) -> Result<(), TestingError> {
+    pub fn expire_session(
+        &self,
+        id: SessionId,
+        password: impl AsRef<[u8]>,
+    ) -> Result<(), TestingError> {
         let connect = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid::ZERO,
             timeout_ms: 10_000,
             session_id: id,
-            passwd: password,
+            passwd: password.as_ref(),
             read_only: None,
         };
         let close = RequestHeader { xid: Xid(1), op: OpCode::CloseSession.wire() };

@@ -1,8 +1,11 @@
 //! The client against servers that the test plays itself, over streams in memory and on virtual
 //! time.
 
+mod barriers;
 mod connections;
+mod folder;
 mod hostile;
+mod losses;
 mod peer;
 mod sasl;
 mod spans;

@@ -169,7 +169,7 @@ impl WatchStream {
         let recursive = self.scope == Scope::Recursive;
         let sink = Arc::clone(&self.sink);
         let emulation = Emulation::start(client, &self.server_path, recursive, sink).await?;
-        self.emulation = Some(AbortOnDropHandle::new(tokio::spawn(emulation.run())));
+        self.emulation = Some(AbortOnDropHandle::new(self.client.spawn(emulation.run())));
         Ok(())
     }
 

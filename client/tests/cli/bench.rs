@@ -26,3 +26,14 @@ async fn load_is_measured_and_cleared_away() {
     cli.ok(&["create", "/quorate-bench"]);
     assert!(cli.fails(4, &["bench"]).contains("choose another --path"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_that_is_spread_stays_below_the_chroot() {
+    let server = TestServer::start().await.unwrap();
+    Cli::of(&server).ok(&["create", "/app"]);
+    let cli = Cli { hosts: format!("{0},{0}/app", server.hosts()) };
+    let options = ["--spread", "--mix", "set=1", "--for", "50ms", "-c", "2", "-n", "5"];
+    let answer = cli.ok(&[&["bench", "-o", "json"], &options[..]].concat());
+    let lines: Vec<serde_json::Value> = serde_json::from_str(&answer).unwrap();
+    assert_eq!(lines[0]["errors"], 0, "{}", lines[0]);
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_client::{
     Acl, Client, CreateMode, ErrorCode, ErrorKind, MultiOutcome, Payload, Perms, ReadOutcome,
-    State, protection_of,
+    SessionTicket, State, protection_of,
 };
 
 use crate::{builder, connect, with_each};
@@ -262,7 +262,9 @@ fn a_session_can_be_left_and_taken_up() {
     with_each(&[], async |server| {
         let client = connect(&server).await;
         client.create("/e", b"").ephemeral().await.unwrap();
-        let (id, password) = client.leave();
+        let SessionTicket { id, password, timeout } = client.session().unwrap();
+        assert_eq!((id, timeout), (client.session_id(), client.session_timeout()));
+        assert_eq!(client.leave().map(|left| (left.id, left.password)), Some((id, password)));
         let next = builder(&server).session(id, password).connect().await.unwrap();
         assert_eq!(next.session_id(), id);
         let stat = next.exists("/e").await.unwrap().unwrap();
@@ -277,25 +279,4 @@ fn a_session_can_be_left_and_taken_up() {
         let only = builder(&server).session(id, password).new_sessions(false).connect().await;
         assert!(only.unwrap_err().is_session_lost());
     });
-}
-
-#[test]
-fn programs_without_a_runtime_can_wait() {
-    for subject in quorate_tests::Subject::available() {
-        let server = quorate_tests::Server::start(subject, &[]);
-        let client = quorate_client::blocking::Client::connect_with(builder(&server)).unwrap();
-        let created = client.wait(client.create("/a", b"1")).unwrap();
-        let mut stream = client.wait(client.watch("/a")).unwrap();
-        let clone = client.clone();
-        let writer = std::thread::spawn(move || {
-            let sets: Vec<_> = (0..100).map(|_| clone.set("/a", b"2").send()).collect();
-            sets.into_iter().map(|set| clone.wait(set).unwrap().version).max()
-        });
-        assert_eq!(writer.join().unwrap(), Some(100));
-        assert!(client.wait(stream.next()).is_some());
-        let node = client.wait(client.get("/a").linearizable()).unwrap();
-        assert_eq!((&node.data[..], node.stat.czxid), (&b"2"[..], created.stat.czxid));
-        drop(stream);
-        client.close().unwrap();
-    }
 }

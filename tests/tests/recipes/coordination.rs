@@ -10,7 +10,7 @@ use quorate_client::{
     },
 };
 
-use crate::{children, connect, connect_to_expire, eventually, expire, with_each, within};
+use crate::{children, connect, eventually, expire, with_each, within};
 
 #[test]
 fn a_barrier_holds_until_it_is_removed() {
@@ -62,14 +62,14 @@ fn members_of_a_double_barrier_pass_together_round_after_round() {
 #[test]
 fn a_round_that_crashed_does_not_open_the_next() {
     with_each(async |server| {
-        let (crashed, session) = connect_to_expire(&server).await;
+        let crashed = connect(&server).await;
         let client = connect(&server).await;
         let alone = DoubleBarrier::new(&crashed, "/double", 1).unwrap();
         let entered = alone.enter().await.unwrap();
         // One that comes late passes.
         let late = DoubleBarrier::new(&client, "/double", 1).unwrap();
         drop(within("the late one", late.enter()).await.unwrap());
-        expire(&server, &crashed, session).await;
+        expire(&server, &crashed).await;
         within("the loss", entered.lost()).await;
         assert!(entered.leave().await.is_err());
         eventually("its leavings", async || children(&client, "/double").await == ["ready"]).await;
@@ -88,6 +88,28 @@ fn a_round_that_crashed_does_not_open_the_next() {
         let (first, second) = tokio::join!(first.leave(), second.leave());
         first.unwrap();
         second.unwrap();
+        assert!(children(&client, "/double").await.is_empty());
+    });
+}
+
+#[test]
+fn a_barrier_is_passed_although_it_was_shut_again_at_once() {
+    with_each(async |server| {
+        let (client, kazoo) = (connect(&server).await, connect(&server).await);
+        kazoo.create("/double/0", b"").ephemeral().with_parents().await.unwrap();
+        // It waits for a third one.
+        let barrier = DoubleBarrier::new(&client, "/double", 3).unwrap();
+        let entering = tokio::spawn(async move { barrier.enter().await });
+        eventually("both", async || children(&kazoo, "/double").await.len() == 2).await;
+        // kazoo's members shut the barrier before all else when they leave.
+        let shut = kazoo.multi().create("/double/ready", b"").delete("/double/ready", -1);
+        shut.await.unwrap();
+        let entered = within("the other one", entering).await.unwrap().unwrap();
+        let left = tokio::spawn(entered.leave());
+        eventually("the first is alone", async || children(&kazoo, "/double").await == ["0"]).await;
+        assert!(!left.is_finished());
+        kazoo.delete("/double/0").await.unwrap();
+        within("the other one", left).await.unwrap().unwrap();
         assert!(children(&client, "/double").await.is_empty());
     });
 }
@@ -118,7 +140,7 @@ async fn acquire(member: &SetPartitioner) -> Share {
 #[test]
 fn a_set_is_divided_anew_when_members_come_and_go() {
     with_each(async |server| {
-        let (client, session) = connect_to_expire(&server).await;
+        let client = connect(&server).await;
         let other = connect(&server).await;
         let one = join(&client, "one").await;
         let share = acquire(&one).await;
@@ -137,7 +159,7 @@ fn a_set_is_divided_anew_when_members_come_and_go() {
         assert_eq!(theirs.items(), ["b", "d"]);
 
         // One is lost with its session: its items go to the other.
-        expire(&server, &client, session).await;
+        expire(&server, &client).await;
         within("the loss", mine.revoked()).await;
         within("the revocation", theirs.revoked()).await;
         theirs.release().await.unwrap();

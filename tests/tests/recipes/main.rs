@@ -3,7 +3,6 @@
 
 mod coordination;
 mod curator;
-mod fault;
 mod faults;
 mod kazoo;
 mod nodes;
@@ -12,7 +11,7 @@ mod queues;
 
 use std::time::Duration;
 
-use quorate_client::{Client, ClientBuilder, SessionId, Status};
+use quorate_client::{Client, ClientBuilder, SessionTicket, Status};
 use quorate_tests::{Server, Subject, wait::PATIENCE};
 use tokio::time::timeout;
 
@@ -41,15 +40,9 @@ async fn connect(server: &Server) -> Client {
     builder(server).connect().await.expect("the server opens a session")
 }
 
-/// A client whose session can be taken from it.
-async fn connect_to_expire(server: &Server) -> (Client, (SessionId, [u8; 16])) {
-    let (id, password) = connect(server).await.leave();
-    let client = builder(server).session(id, password).connect().await;
-    (client.expect("the session is alive"), (id, password))
-}
-
 /// Has the session of a client expire: somebody else takes it and ends it. Returns when the client has another.
-async fn expire(server: &Server, client: &Client, (id, password): (SessionId, [u8; 16])) {
+async fn expire(server: &Server, client: &Client) {
+    let SessionTicket { id, password, .. } = client.session().expect("it is connected");
     let number = client.status().borrow().session_number;
     // Both may take the session from each other for a while.
     within("the end of the session", async {

@@ -12,7 +12,7 @@ use quorate_client::{
     },
 };
 
-use crate::{children, connect, connect_to_expire, eventually, expire, with_each, within};
+use crate::{children, connect, eventually, expire, with_each, within};
 
 #[test]
 fn counters_count_what_many_add() {
@@ -83,7 +83,7 @@ async fn wait_present(node: &PersistentNode) {
 #[test]
 fn a_kept_node_comes_back() {
     with_each(async |server| {
-        let (client, session) = connect_to_expire(&server).await;
+        let client = connect(&server).await;
         let watcher = connect(&server).await;
         let node = PersistentNode::builder(&client, "/kept/a", "1").start().await.unwrap();
         let stat = watcher.exists("/kept/a").linearizable().await.unwrap().unwrap();
@@ -105,7 +105,7 @@ fn a_kept_node_comes_back() {
         eventually("the new data", async || has("2").await).await;
 
         // With the session.
-        expire(&server, &client, session).await;
+        expire(&server, &client).await;
         eventually("the node of the new session", async || {
             let stat = watcher.exists("/kept/a").linearizable().await.unwrap();
             stat.is_some_and(|stat| stat.ephemeral_owner == client.session_id())
@@ -151,7 +151,7 @@ fn a_kept_node_yields_to_others_and_outlives_its_session_if_told() {
 #[test]
 fn members_of_a_group_see_each_other() {
     with_each(async |server| {
-        let (client, session) = connect_to_expire(&server).await;
+        let client = connect(&server).await;
         let other = connect(&server).await;
         let a = GroupMember::join(&client, "/group", "a", "1").await.unwrap();
         let b = GroupMember::join(&other, "/group", "b", "2").await.unwrap();
@@ -162,7 +162,7 @@ fn members_of_a_group_see_each_other() {
         eventually("both", async || ids(&a) == ["a=1", "b=2"] && ids(&b) == ["a=1", "b=2"]).await;
         b.set_data("3");
         eventually("new data", async || ids(&a) == ["a=1", "b=3"]).await;
-        expire(&server, &client, session).await;
+        expire(&server, &client).await;
         wait_present(a.node()).await;
         eventually("both again", async || ids(&b) == ["a=1", "b=3"]).await;
         a.leave().await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate_client::recipes::queue::{LockingQueue, Queue, QueueFormat};
 
-use crate::{children, connect, connect_to_expire, eventually, expire, with_each, within};
+use crate::{children, connect, eventually, expire, with_each, within};
 
 const FORMATS: [QueueFormat; 3] =
     [QueueFormat::Curator, QueueFormat::CuratorSimple, QueueFormat::Kazoo];
@@ -96,7 +96,7 @@ fn each_element_goes_to_one_of_many_who_wait() {
 #[test]
 fn a_locked_element_stays_until_it_is_done() {
     with_each(async |server| {
-        let (client, session) = connect_to_expire(&server).await;
+        let client = connect(&server).await;
         let other = connect(&server).await;
         for kazoo in [true, false] {
             let open = |client| {
@@ -151,7 +151,7 @@ fn a_locked_element_stays_until_it_is_done() {
         );
         mine.put(b"x").await.unwrap();
         let lost = mine.take().await.unwrap();
-        expire(&server, &client, session).await;
+        expire(&server, &client).await;
         within("the loss", lost.lost()).await;
         let taken = within("the element", theirs.take()).await.unwrap();
         assert!(taken.token() > lost.token());

@@ -229,8 +229,22 @@ mod tests {
         assert_eq!(target.servers, "h:1,h:2/app");
         assert_eq!(target.session_timeout, Duration::from_millis(500));
         assert!(target.read_only && target.patient);
-        assert_eq!(target.addresses(), ["h:1", "h:2"]);
+        assert_eq!(target.addresses().unwrap(), ["h:1", "h:2"]);
         assert!(matches!(invocation.verb, Some(Verb::Get(_))));
+    }
+
+    #[test]
+    fn addresses_have_ports() {
+        let target = |servers| {
+            parsed(&format!("zk --server {servers} version")).unwrap().options.target().unwrap()
+        };
+        for (servers, address) in
+            [("a", "a:2181"), ("a:1/app", "a:1"), ("[fe80::1]", "[fe80::1]:2181")]
+        {
+            assert_eq!(target(servers).addresses().unwrap(), [address]);
+        }
+        let service = target("zk+srv://a");
+        assert!(service.addresses().unwrap_err().to_string().contains("zk+srv://a"));
     }
 
     #[test]

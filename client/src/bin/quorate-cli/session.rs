@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_client::{Client, RetryPolicy, Tls, sasl::DigestMd5};
+use anyhow::bail;
+use quorate_client::{Client, ConnectString, RetryPolicy, Servers, Tls, sasl::DigestMd5};
 
 use crate::{
     failure::{Failure, Outcome},
@@ -12,7 +13,6 @@ use crate::{
 
 /// How long the first connection may take, unless told to wait for longer.
 const CONNECT: Duration = Duration::from_secs(5);
-const DEFAULT_PORT: &str = "2181";
 
 /// An ensemble, and how to talk to it.
 #[derive(Debug, Clone)]
@@ -96,19 +96,11 @@ impl Target {
     }
 
     /// Each server's address, with its port.
-    pub(crate) fn addresses(&self) -> Vec<String> {
-        let hosts = self.servers.split('/').next().unwrap_or_default();
-        hosts.split(',').map(|host| with_port(host.trim())).collect()
-    }
-}
-
-fn with_port(host: &str) -> String {
-    let after_bracket = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
-    match (host.starts_with('['), after_bracket.matches(':').count()) {
-        // An IPv6 address without brackets has no port.
-        (false, 2..) => format!("[{host}]:{DEFAULT_PORT}"),
-        (_, 0) => format!("{host}:{DEFAULT_PORT}"),
-        _ => host.to_owned(),
+    pub(crate) fn addresses(&self) -> anyhow::Result<Vec<String>> {
+        match self.servers.parse::<ConnectString>()?.servers() {
+            Servers::Hosts(hosts) => Ok(hosts.iter().map(ToString::to_string).collect()),
+            _ => bail!("{:?} names a service, and not the single servers to ask", self.servers),
+        }
     }
 }
 
@@ -179,25 +171,6 @@ impl Context {
         if let Some(client) = self.client.take() {
             // A session that cannot be closed ends with its timeout.
             let _ = client.close().timeout(Duration::from_secs(2)).await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_have_ports() {
-        for (host, address) in [
-            ("a", "a:2181"),
-            ("a:1", "a:1"),
-            ("10.0.0.1:3", "10.0.0.1:3"),
-            ("[::1]:7", "[::1]:7"),
-            ("[fe80::1]", "[fe80::1]:2181"),
-            ("fe80::2", "[fe80::2]:2181"),
-        ] {
-            assert_eq!(with_port(host), address);
         }
     }
 }

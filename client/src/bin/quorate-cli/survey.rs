@@ -30,9 +30,9 @@ pub(crate) struct Server {
 }
 
 /// Asks all servers at once.
-pub(crate) async fn survey(target: &Target) -> Vec<Surveyed> {
+pub(crate) async fn survey(target: &Target) -> anyhow::Result<Vec<Surveyed>> {
     let asked: Vec<_> = target
-        .addresses()
+        .addresses()?
         .into_iter()
         .map(|address| {
             let tls = target.tls.clone();
@@ -47,7 +47,7 @@ pub(crate) async fn survey(target: &Target) -> Vec<Surveyed> {
     for task in asked {
         surveyed.push(task.await.expect("asking does not panic"));
     }
-    surveyed
+    Ok(surveyed)
 }
 
 fn parse(srvr: &str) -> Result<Server, NoAnswer> {

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use quorate_protocol::{ErrorCode, Stat, Zxid, path};
+use quorate_protocol::{ErrorCode, Stat, Zxid, path, record::EventType};
 use uuid::Uuid;
 
 use crate::{
     Client,
     create::join,
     error::{Error, ErrorKind},
-    recipes::own_node::OwnNode,
-    watch::WatchStream,
+    recipes::{
+        Loss,
+        loss::while_in_session,
+        own_node::{OwnNode, delete},
+    },
+    watch::{WatchItem, WatchStream},
 };
 
 /// The node that says that all are there.
@@ -108,30 +112,46 @@ impl DoubleBarrier {
         let path = join(&self.path, &Uuid::new_v4().to_string());
         let (own, stat) = OwnNode::create(&self.client, path, b"").await?;
         let ready_path = join(&self.path, READY);
+        let mut seen = Seen { ready: &ready_path, entered: stat.czxid, opened: None };
         loop {
-            drain(&mut events);
+            seen.drain(&mut events);
             let (step, opened) = self.look(&own, stat.czxid, &ready_path).await?;
+            // What the look shows was told before; what is told by now it may not show.
+            let is_late = seen.drain(&mut events);
+            if let Some(opened) = seen.opened {
+                return Ok(self.entered(own, events, opened));
+            }
             match step {
-                Enter::Pass => {
-                    let (client, path) = (self.client.clone(), self.path.clone());
-                    let round = Round { opened, of_round: BTreeMap::new() };
-                    return Ok(Entered { client, path, own, events, round });
-                }
+                Enter::Pass => return Ok(self.entered(own, events, opened)),
+                _ if is_late => {}
                 // The event, or the next look, shows it to this member as well.
                 Enter::Open => match own.client().create(&ready_path, b"").repeatable().await {
-                    Err(error) if !error.is_node_exists() => return Err(error),
-                    _ => {}
+                    Ok(created) => {
+                        seen.drain(&mut events);
+                        if seen.opened.is_some_and(|opened| opened < created.stat.czxid) {
+                            // Somebody has opened and shut it since the look.
+                            delete(own.client(), &ready_path).await?;
+                        }
+                    }
+                    Err(error) if error.is_node_exists() => {}
+                    Err(error) => return Err(error),
                 },
                 Enter::Reopen => match own.client().set(&ready_path, b"").repeatable().await {
                     Err(error) if !error.is_no_node() => return Err(error),
                     _ => {}
                 },
-                Enter::Wait => tokio::select! {
-                    item = events.next() => drop(item.ok_or(ErrorKind::Closed)?),
-                    () = own.lost() => return Err(ErrorKind::SessionLost.into()),
-                },
+                Enter::Wait => {
+                    let item = while_in_session(own.client(), events.next()).await?;
+                    seen.note(&item.ok_or(ErrorKind::Closed)?);
+                }
             }
         }
+    }
+
+    fn entered(&self, own: OwnNode, events: WatchStream, opened: Zxid) -> Entered {
+        let (client, path) = (self.client.clone(), self.path.clone());
+        let round = Round { opened, of_round: BTreeMap::new() };
+        Entered { client, path, own, events, round }
     }
 
     async fn look(
@@ -158,6 +178,38 @@ impl DoubleBarrier {
         let ages = ages(client, &self.path, members).await?;
         let present: Vec<_> = ages.into_iter().flatten().collect();
         Ok((enter(Some(ready), &present, self.members), ready))
+    }
+}
+
+/// What events tell a member that waits to enter: that the barrier was opened while it was there.
+///
+/// `Compat:` kazoo's members delete `ready` before all else when they leave, so whoever looks later does not find it. To open
+/// the barrier again would be no help to them: the first of them waits until all names in the folder but its own are gone.
+struct Seen<'a> {
+    ready: &'a str,
+    /// When this member's node was created.
+    entered: Zxid,
+    /// When the barrier was opened after that. Servers before 3.9 do not tell.
+    opened: Option<Zxid>,
+}
+
+impl Seen<'_> {
+    fn note(&mut self, item: &WatchItem) {
+        let WatchItem::Event(event) = item else { return };
+        let opens = matches!(event.kind, EventType::NodeCreated | EventType::NodeDataChanged);
+        if opens && event.path == self.ready {
+            self.opened = self.opened.or(event.zxid.filter(|zxid| is_open(*zxid, [self.entered])));
+        }
+    }
+
+    /// Notes all that was told by now, and says whether there was anything.
+    fn drain(&mut self, events: &mut WatchStream) -> bool {
+        let mut is_any = false;
+        while let Some(item) = events.try_next() {
+            self.note(&item);
+            is_any = true;
+        }
+        is_any
     }
 }
 
@@ -222,12 +274,12 @@ pub struct Entered {
 }
 
 impl Entered {
-    /// Until the session is lost: this member is out then.
+    /// Waits until this member may be out, and tells why, before its session can have expired: see [`Loss`].
     ///
     /// # Cancel safety
-    /// Dropping the future has no effect.
-    pub async fn lost(&self) {
-        self.own.lost().await;
+    /// It may be called again and again, and several times at once.
+    pub async fn lost(&self) -> Loss {
+        self.own.lost().await
     }
 
     /// Leaves, and waits until all have left who were there when the barrier opened.
@@ -255,10 +307,10 @@ impl Entered {
                 Leave::Wait if self.own.is_gone() => {
                     self.events.next().await.ok_or(ErrorKind::Closed)?;
                 }
-                Leave::Wait => tokio::select! {
-                    item = self.events.next() => drop(item.ok_or(ErrorKind::Closed)?),
-                    () = self.own.lost() => return Err(ErrorKind::SessionLost.into()),
-                },
+                Leave::Wait => {
+                    let item = while_in_session(self.own.client(), self.events.next()).await?;
+                    item.ok_or(ErrorKind::Closed)?;
+                }
             }
         }
     }

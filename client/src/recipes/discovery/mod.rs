@@ -27,7 +27,10 @@ use crate::{
     cache::{Changes, ChildrenCache},
     create::join,
     error::{Error, ErrorKind},
-    recipes::membership::{PersistentNode, Presence},
+    recipes::{
+        Loss,
+        membership::{PersistentNode, Presence},
+    },
     request::Node,
 };
 
@@ -223,6 +226,14 @@ impl<P: Serialize> Registration<P> {
         }
         self.node.set(encoded(instance)?);
         Ok(())
+    }
+
+    /// Waits until the instance may not be found any more: as [`PersistentNode::lost`].
+    ///
+    /// # Cancel safety
+    /// It may be called again and again, and several times at once.
+    pub async fn lost(&self) -> Loss {
+        self.node.lost().await
     }
 
     /// Unregisters the instance, and waits until that is done.

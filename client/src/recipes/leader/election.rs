@@ -4,10 +4,7 @@ use super::Leadership;
 use crate::{
     Client,
     error::Error,
-    recipes::{
-        Participant,
-        lock::{Loss, Mutex},
-    },
+    recipes::{Loss, Participant, lock::Mutex},
 };
 
 /// An election for one term at a time: see the [module](super). Cheap to clone.
@@ -43,7 +40,7 @@ impl LeaderElection {
     }
 
     /// Waits until it leads, does `work`, and steps down. When the leadership may be lost
-    /// meanwhile (see [`Guard::lost`](crate::recipes::lock::Guard::lost)), the work's future is
+    /// meanwhile (see [`Leadership::lost`]), the work's future is
     /// dropped at its next await.
     ///
     /// # Errors

@@ -37,14 +37,11 @@ impl LeaderLatch {
     ///
     /// # Errors
     /// When `folder` is no path, or the root.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
     pub fn start(client: &Client, folder: &str, id: &str) -> Result<Self, Error> {
         let line = Line::new(client, folder, "latch-")?.with_data(id.to_owned().into());
         let (sender, leadership) = watch::channel(None);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(stand(line.clone(), sender, stop.clone()));
+        let task = client.spawn(stand(line.clone(), sender, stop.clone()));
         Ok(Self { line, leadership, stop: stop.drop_guard(), task })
     }
 

@@ -33,8 +33,12 @@ pub use self::{
     election::{LeaderElection, Term},
     latch::LeaderLatch,
 };
-use super::{FencingToken, lock::Guard};
-use crate::{Call, Client, request};
+use super::{
+    FencingToken, Loss,
+    lock::Guard,
+    loss::{self, HeldNode},
+};
+use crate::{Call, Client, Zxid, request};
 
 /// The leadership of one, for one term.
 #[derive(Debug, Clone)]
@@ -42,23 +46,32 @@ pub struct Leadership {
     /// Bound to the session of the node.
     client: Client,
     path: Arc<str>,
-    token: FencingToken,
+    czxid: Zxid,
 }
 
 impl Leadership {
     fn of(guard: &Guard) -> Self {
         let (client, path) = (guard.client().clone(), guard.path().into());
-        Self { client, path, token: guard.token() }
+        Self { client, path, czxid: guard.czxid() }
     }
 
     /// The fencing token: larger than that of all leaders before.
     pub fn token(&self) -> FencingToken {
-        self.token
+        self.czxid.into()
     }
 
     /// The path of the leader's node.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Waits until the leadership may be lost, or was given up, and tells why, before the session
+    /// can have expired: see [`Loss`].
+    ///
+    /// # Cancel safety
+    /// It may be called again and again, and several times at once.
+    pub async fn lost(&self) -> Loss {
+        loss::of_node(&self.client, HeldNode { path: &self.path, czxid: self.czxid }).await
     }
 
     /// A transaction that is done only if this is still the leader: see

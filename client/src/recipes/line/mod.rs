@@ -14,7 +14,6 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use quorate_protocol::path;
-use tokio::runtime::Handle;
 use uuid::Uuid;
 
 pub(crate) use self::order::Rule;
@@ -26,6 +25,7 @@ use crate::{
     Client, ErrorCode, OneShot, State,
     create::{join, protection_of},
     error::{Error, ErrorKind},
+    recipes::loss::{self, HeldNode, Loss, while_in_session},
     request::Created,
 };
 
@@ -168,8 +168,6 @@ impl Line {
 pub(crate) struct Seat {
     /// `None` once it leaves.
     life: Option<Box<Life>>,
-    /// Where the clean-up runs, wherever the seat is dropped.
-    runtime: Handle,
 }
 
 impl fmt::Debug for Seat {
@@ -189,7 +187,7 @@ impl Seat {
             created: None,
             watch: None,
         };
-        Self { life: Some(Box::new(life)), runtime: Handle::current() }
+        Self { life: Some(Box::new(life)) }
     }
 
     async fn be_admitted(&mut self) -> Result<Effect, Error> {
@@ -225,6 +223,12 @@ impl Seat {
         &self.life().client
     }
 
+    /// Waits until the place may be lost. Only of an admitted one.
+    pub(crate) async fn lost(&self) -> Loss {
+        let Created { path, stat } = self.node();
+        loss::of_node(self.client(), HeldNode { path, czxid: stat.czxid }).await
+    }
+
     /// Leaves the line, and waits until the node has surely gone.
     ///
     /// # Errors
@@ -236,7 +240,7 @@ impl Seat {
     pub(crate) async fn leave(mut self) -> Result<(), Error> {
         let life = self.life.take().expect("it has not left: leaving takes it");
         let path = life.created.as_ref().map(|node| node.path.clone());
-        let leaving = self.runtime.spawn(life.leave());
+        let leaving = life.client.clone().spawn(life.leave());
         let failed =
             |kind| Err(Error::new(kind).of(quorate_protocol::OpCode::Delete, path.as_deref()));
         match leaving.await {
@@ -252,7 +256,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(life) = self.life.take() {
-            self.runtime.spawn(life.leave());
+            life.client.clone().spawn(life.leave());
         }
     }
 }
@@ -322,10 +326,7 @@ impl Life {
             Effect::Await => {
                 // A watch outlives its session, the contender's node does not.
                 if let Some(watch) = &mut self.watch {
-                    tokio::select! {
-                        event = watch => drop(event?),
-                        () = session_ended(client) => return Err(ErrorKind::SessionLost.into()),
-                    }
+                    while_in_session(client, watch).await??;
                 }
                 self.watch = None;
                 Input::Stirred
@@ -360,17 +361,6 @@ impl Life {
             }
         })
     }
-}
-
-/// Waits until the session of a bound client has ended.
-pub(crate) async fn session_ended(client: &Client) {
-    let number = client.view().session();
-    let mut status = client.status();
-    let ended = status.wait_for(|status| {
-        status.session_number != number || matches!(status.state, State::Lost | State::Closed)
-    });
-    // Without a sender the client has ended.
-    let _ = ended.await;
 }
 
 fn failure_of(error: &Error) -> Failure {

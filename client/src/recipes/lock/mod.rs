@@ -70,7 +70,7 @@ mod semaphore;
 use std::{fmt, pin::Pin, time::Duration};
 
 pub use self::{
-    guard::{Guard, Loss},
+    guard::Guard,
     multiple::{MultiGuard, MultiLock},
     mutex::Mutex,
     read_write::ReadWriteLock,

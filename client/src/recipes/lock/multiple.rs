@@ -2,10 +2,11 @@
 
 use futures_util::future::select_all;
 
-use super::{Acquire, Guard, Loss, Mutex};
+use super::{Acquire, Guard, Mutex};
 use crate::{
     Call, Client,
     error::{Error, ErrorKind},
+    recipes::Loss,
     request,
 };
 

@@ -11,6 +11,7 @@ use crate::{
     cache::{Changes, ChildrenCache},
     create::join,
     error::Error,
+    recipes::Loss,
 };
 
 /// A member of a group, who sees the others: Curator's `GroupMember`. Members are ephemeral children of the group's node,
@@ -85,6 +86,14 @@ impl GroupMember {
     /// Gives this member other data, as [`PersistentNode::set`].
     pub fn set_data(&self, data: impl Into<Bytes>) {
         self.node.set(data);
+    }
+
+    /// Waits until the others may not see this member any more: as [`PersistentNode::lost`].
+    ///
+    /// # Cancel safety
+    /// It may be called again and again, and several times at once.
+    pub async fn lost(&self) -> Loss {
+        self.node.lost().await
     }
 
     /// Leaves the group, and waits until the node is gone. Dropping the member leaves too, without waiting.

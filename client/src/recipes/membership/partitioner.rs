@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use quorate_protocol::path;
 use uuid::Uuid;
 
@@ -10,7 +11,9 @@ use crate::{
     create::join,
     error::{Error, ErrorKind},
     recipes::{
-        line::{Entry, Line, Rule, Seat, session_ended},
+        Loss,
+        line::{Entry, Line, Rule, Seat},
+        loss::{self, while_in_session},
         own_node::OwnNode,
     },
     watch::WatchStream,
@@ -116,11 +119,13 @@ impl SetPartitioner {
             let Some(items) = share(&members(&names), &self.id, &self.items) else {
                 return Err(ErrorKind::Unexpected("absence of the member's node").into());
             };
-            let acquired = tokio::select! {
-                acquired = self.lock_all(&items) => Some(acquired?),
-                item = events.next() => { item.ok_or(ErrorKind::Closed)?; None }
-                () = self.member.lost() => return Err(ErrorKind::SessionLost.into()),
+            let unless_changed = async {
+                tokio::select! {
+                    acquired = self.lock_all(&items) => acquired.map(Some),
+                    item = events.next() => item.map(|_| None).ok_or(ErrorKind::Closed.into()),
+                }
             };
+            let acquired = while_in_session(self.member.client(), unless_changed).await??;
             let Some(locks) = acquired else { continue };
             if events.try_next().is_none() {
                 let session = self.member.client().clone();
@@ -134,12 +139,21 @@ impl SetPartitioner {
         loop {
             while events.try_next().is_some() {}
             let names = self.member.client().children(&self.party).await?.names;
-            tokio::select! {
-                () = tokio::time::sleep(self.settle) => return Ok(names),
-                item = events.next() => drop(item.ok_or(ErrorKind::Closed)?),
-                () = self.member.lost() => return Err(ErrorKind::SessionLost.into()),
+            let change = while_in_session(self.member.client(), events.next());
+            match tokio::time::timeout(self.settle, change).await {
+                Err(_) => return Ok(names),
+                Ok(item) => drop(item?.ok_or(ErrorKind::Closed)?),
             }
         }
+    }
+
+    /// Waits until this member may be out, and its share another's, and tells why, before its session can have expired:
+    /// see [`Loss`].
+    ///
+    /// # Cancel safety
+    /// It may be called again and again, and several times at once.
+    pub async fn lost(&self) -> Loss {
+        self.member.lost().await
     }
 
     /// Acquires the locks of all items.
@@ -188,7 +202,7 @@ impl Share {
         &self.items
     }
 
-    /// Until the share must be given back: members came or went, or the session was lost.
+    /// Until the share must be given back: members came or went, or it may be [`lost`](Self::lost).
     ///
     /// # Cancel safety
     /// Dropping the future has no effect, if no other is pending.
@@ -196,7 +210,20 @@ impl Share {
         let mut events = self.events.lock().await;
         tokio::select! {
             _ = events.next() => {}
-            () = session_ended(&self.session) => {}
+            _ = self.lost() => {}
+        }
+    }
+
+    /// Waits until one of the items may be another's, and tells why, before the session can have expired: see [`Loss`].
+    ///
+    /// # Cancel safety
+    /// It may be called again and again, and several times at once.
+    pub async fn lost(&self) -> Loss {
+        let of_items: FuturesUnordered<_> = self.locks.iter().map(Seat::lost).collect();
+        let mut of_items = of_items.chain(stream::pending());
+        tokio::select! {
+            loss = loss::of_session(&self.session) => loss,
+            Some(loss) = of_items.next() => loss,
         }
     }
 

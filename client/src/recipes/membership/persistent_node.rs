@@ -9,6 +9,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     Client,
     error::{Error, ErrorKind},
+    recipes::{Loss, loss},
     state::{State, Status},
     watch::WatchStream,
 };
@@ -32,6 +33,8 @@ pub enum Presence {
     Present {
         /// The transaction that created it: another one when it was created again.
         czxid: Zxid,
+        /// The session it belongs to; none if it outlives sessions.
+        owner: SessionId,
     },
     /// Somebody else's ephemeral node is in its place. It is created when that one goes.
     Occupied {
@@ -55,7 +58,8 @@ pub struct PersistentNodeBuilder {
 }
 
 impl PersistentNodeBuilder {
-    /// It outlives its session, and this program's crash. It is deleted all the same when it is given up.
+    /// It outlives its session, and this program's crash. It is deleted all the same when it is given up. Nobody can tell
+    /// whose it is: of several who keep such a node at one path each takes it for its own, and deletes it when it gives up.
     pub fn outlive_session(mut self) -> Self {
         self.ephemeral = false;
         self
@@ -78,7 +82,7 @@ impl PersistentNodeBuilder {
         let (presence_sender, presence) = watch::channel(Presence::Absent);
         let statuses = client.status();
         let keeper = Keeper {
-            client,
+            client: client.clone(),
             path: path.clone(),
             ephemeral,
             wanted: wanted_seen,
@@ -87,8 +91,8 @@ impl PersistentNodeBuilder {
             statuses,
             sessions: VecDeque::new(),
         };
-        let task = tokio::spawn(keeper.run());
-        let mut node = PersistentNode { path, wanted, presence, task };
+        let task = client.spawn(keeper.run());
+        let mut node = PersistentNode { client, path, wanted, presence, task };
         let found = node.presence.wait_for(|now| !matches!(now, Presence::Absent)).await;
         match found.as_deref() {
             Ok(Presence::Failing(error)) => return Err(error.clone()),
@@ -110,6 +114,7 @@ impl PersistentNodeBuilder {
 /// own former sessions has left is replaced at once. An ephemeral node of somebody else is left alone: it goes first.
 #[derive(Debug)]
 pub struct PersistentNode {
+    client: Client,
     path: String,
     /// `None` to give it up.
     wanted: watch::Sender<Option<Bytes>>,
@@ -142,6 +147,39 @@ impl PersistentNode {
     /// Whether it is there now, and changes of that.
     pub fn presence(&self) -> watch::Receiver<Presence> {
         self.presence.clone()
+    }
+
+    /// Waits until the node may not be there any more, and tells why, before its session can have expired: see [`Loss`]. At
+    /// once while it is not there. It comes back by itself: [`presence`](Self::presence) tells when, and the next `lost` is of
+    /// the node that is there then.
+    ///
+    /// # Cancel safety
+    /// It may be called again and again, and several times at once.
+    pub async fn lost(&self) -> Loss {
+        let mut presence = self.presence.clone();
+        let Presence::Present { czxid, owner } = *presence.borrow_and_update() else {
+            return Loss::Deleted;
+        };
+        let is_same = |now: &Presence| matches!(now, Presence::Present { czxid: other, .. } if *other == czxid);
+        let has_gone = async {
+            match presence.wait_for(|now| !is_same(now)).await {
+                Ok(_) => Loss::Deleted,
+                Err(_) => Loss::Closed,
+            }
+        };
+        if owner == SessionId::NONE {
+            return has_gone.await;
+        }
+        let status = *self.client.status().borrow();
+        if status.session != owner {
+            return Loss::Session;
+        }
+        let client = self.client.in_session(status.session_number);
+        tokio::select! {
+            biased;
+            loss = loss::of_session(&client) => loss,
+            loss = has_gone => loss,
+        }
     }
 
     /// Stops keeping the node, and leaves it there: for one that is to outlive its session, until somebody deletes it.
@@ -301,8 +339,8 @@ impl Keeper {
         let done = match decide(found.as_ref(), &wanted) {
             Step::End => return Ok(Some(Presence::Closed)),
             Step::Rest => {
-                let czxid = found.map_or(Zxid::ZERO, |found| found.czxid);
-                return Ok(Some(Presence::Present { czxid }));
+                let found = found.expect("one that rests was found");
+                return Ok(Some(Presence::Present { czxid: found.czxid, owner: found.owner }));
             }
             Step::Yield => {
                 let owner = found.map_or(SessionId::NONE, |found| found.owner);

@@ -15,7 +15,7 @@ use crate::{
     Client,
     create::join,
     error::{Error, ErrorKind},
-    recipes::{FencingToken, ensure_node, own_node::OwnNode},
+    recipes::{FencingToken, Loss, ensure_node, own_node::OwnNode},
     watch::WatchStream,
 };
 
@@ -209,12 +209,12 @@ impl Taken {
         self.token
     }
 
-    /// Until the session is lost: another consumer may take the element then.
+    /// Waits until another consumer may take the element, and tells why, before the session can have expired: see [`Loss`].
     ///
     /// # Cancel safety
-    /// Dropping the future has no effect.
-    pub async fn lost(&self) {
-        self.own.lost().await;
+    /// It may be called again and again, and several times at once.
+    pub async fn lost(&self) -> Loss {
+        self.own.lost().await
     }
 
     /// Removes the element, and its lock, at once: it is not delivered again.

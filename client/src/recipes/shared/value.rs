@@ -1,12 +1,18 @@
 //! A value that many see and change.
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use bytes::Bytes;
+use futures_core::Stream;
 use quorate_protocol::{Zxid, path};
 
 use super::cas::{Cas, set_if};
 use crate::{
     Client,
-    cache::{Changes, NodeCache},
+    cache::{Change, Changes, NodeCache},
     error::{Error, ErrorKind},
     request::Node,
 };
@@ -146,7 +152,7 @@ impl SharedValue {
 }
 
 /// The values of a [`SharedValue`]. Values that follow each other faster than they are taken are left out; the last one
-/// never is.
+/// never is. Also a `Stream`.
 #[derive(Debug)]
 pub struct Values {
     changes: Changes,
@@ -159,11 +165,7 @@ impl Values {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn next(&mut self) -> Option<Option<Value>> {
-        use crate::cache::Change::{Added, Changed, Removed};
-        Some(match self.changes.next().await? {
-            Added { node, .. } | Changed { new: node, .. } => Some((&*node).into()),
-            Removed { .. } => None,
-        })
+        self.changes.next().await.map(value_after)
     }
 
     /// As [`next`](Self::next), for those who do not care about a node that is not there.
@@ -181,5 +183,21 @@ impl Values {
                 Some(None) => {}
             }
         }
+    }
+}
+
+impl Stream for Values {
+    type Item = Option<Value>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Option<Value>>> {
+        Pin::new(&mut self.changes).poll_next(cx).map(|change| change.map(value_after))
+    }
+}
+
+/// The value that a change of its node leaves.
+fn value_after(change: Change) -> Option<Value> {
+    match change {
+        Change::Added { node, .. } | Change::Changed { new: node, .. } => Some((&*node).into()),
+        Change::Removed { .. } => None,
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use quorate_client::{
     ErrorCode, ErrorKind, RetryPolicy, State,
     recipes::{
+        Loss,
         leader::{LeaderElection, LeaderLatch, Term},
-        lock::{Loss, MultiLock, Mutex, ReadWriteLock, Semaphore},
+        lock::{MultiLock, Mutex, ReadWriteLock, Semaphore},
     },
 };
 use tokio::time::Instant;

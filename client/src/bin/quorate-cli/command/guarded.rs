@@ -3,7 +3,7 @@
 use std::{ffi::OsString, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use anyhow::Context as _;
-use quorate_client::recipes::lock::{Guard, Loss};
+use quorate_client::recipes::{Loss, lock::Guard};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::{Child, Command},

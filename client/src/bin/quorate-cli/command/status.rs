@@ -67,7 +67,7 @@ impl Row for Line {
 
 impl Status {
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
-        let surveyed = survey::survey(&context.target).await;
+        let surveyed = survey::survey(&context.target).await?;
         let lines: Vec<_> = surveyed.iter().map(|server| line(server, &surveyed)).collect();
         context.screen.rows(&lines)?;
         context.screen.flush()?;

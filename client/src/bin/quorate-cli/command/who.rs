@@ -56,7 +56,7 @@ impl Who {
             last_operation: None,
         };
         let mut unasked = Vec::new();
-        for address in context.target.addresses() {
+        for address in context.target.addresses()? {
             let tls = context.target.tls.as_ref();
             match four_letter::ask(tls, &address, "cons").await {
                 Ok(answer) => {

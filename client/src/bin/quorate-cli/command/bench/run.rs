@@ -11,7 +11,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
-use quorate_client::{Client, Error};
+use quorate_client::{Client, Error, Servers};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
@@ -91,11 +91,15 @@ pub(super) async fn run(bench: &Bench, target: &Target, client: &Client) -> Outc
     let data: Vec<u8> = (0..bench.size).map(|i| b'a' + (i % 26) as u8).collect();
     let nodes: Vec<_> = (0..bench.nodes).map(|i| format!("{}/n{i}", bench.path)).collect();
     make_nodes(client, &nodes, &data).await?;
+    let hosts = client.hosts();
+    let servers: Vec<_> = match hosts.servers() {
+        Servers::Hosts(servers) if bench.spread => {
+            servers.iter().map(|server| format!("{server}{}", hosts.chroot())).collect()
+        }
+        _ => vec![hosts.to_string()],
+    };
     let mut clients = Vec::new();
-    let addresses = target.addresses();
-    for number in 0..bench.connections as usize {
-        let servers =
-            if bench.spread { &addresses[number % addresses.len()] } else { &target.servers };
+    for servers in servers.iter().cycle().take(bench.connections as usize) {
         clients.push(target.at(servers).connect().await?);
     }
     let start = Instant::now();

@@ -76,7 +76,7 @@ impl Row for Finding {
 
 impl Doctor {
     pub(crate) async fn run(self, context: &mut Context) -> Outcome {
-        let facts = servers::ask_all(&context.target).await;
+        let facts = servers::ask_all(&context.target).await?;
         let mut findings = servers::examine(&facts, &self);
         if facts.iter().any(servers::Facts::serves) {
             findings.extend(self.examine_tree(context).await);

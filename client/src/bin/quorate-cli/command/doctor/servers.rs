@@ -34,9 +34,9 @@ impl Facts {
 }
 
 /// Asks all servers.
-pub(super) async fn ask_all(target: &Target) -> Vec<Facts> {
+pub(super) async fn ask_all(target: &Target) -> anyhow::Result<Vec<Facts>> {
     let mut all = Vec::new();
-    for surveyed in survey::survey(target).await {
+    for surveyed in survey::survey(target).await? {
         let address = surveyed.address.clone();
         let ask = async |word, split: &str| -> Result<BTreeMap<String, String>, NoAnswer> {
             let answer = four_letter::ask(target.tls.as_ref(), &address, word).await?;
@@ -49,7 +49,7 @@ pub(super) async fn ask_all(target: &Target) -> Vec<Facts> {
         };
         all.push(Facts { surveyed, mntr, conf, digests });
     }
-    all
+    Ok(all)
 }
 
 /// All checks.

@@ -11,9 +11,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use quorate_client::{Client, cache::TreeCache};
+use quorate_client::{Client, SessionId, cache::TreeCache};
 use quorate_tests::{Server, wait::PATIENCE};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -26,6 +27,9 @@ use tokio::{
 };
 
 use crate::{builder, builder_at};
+
+/// Between looks at what is left.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What happens at the chosen request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,9 @@ pub(crate) enum Kind {
 
 pub(crate) const KINDS: [Kind; 5] =
     [Kind::LoseRequest, Kind::LoseAnswer, Kind::CrashBefore, Kind::CrashAfter, Kind::Cancel];
+
+/// The program crashes between two requests.
+pub(crate) const CRASHES: [Kind; 2] = [Kind::CrashBefore, Kind::CrashAfter];
 
 impl Kind {
     fn is_crash(self) -> bool {
@@ -78,17 +85,23 @@ pub(crate) struct Outcome<T> {
     _client: Option<Client>,
 }
 
-/// Runs `act` with a fault at each of its requests in turn, and `check` after each run, with a client of its own. A run
-/// has a chroot of its own.
+/// What a recipe may leave behind: at most these nodes, however often it fails.
+pub(crate) type Garbage<'a> = &'a [&'a str];
+
+/// Runs `act` with a fault of each kind at each of its requests in turn, and `check` after each run, with a client of its
+/// own. A run has a chroot of its own. In the end there must be no node left there but `garbage`, although the session
+/// of a client that did not crash lives on.
 pub(crate) async fn at_each_request<T>(
     server: &Server,
+    kinds: &[Kind],
+    garbage: Garbage<'_>,
     prepare: impl AsyncFn(&Client),
     act: impl AsyncFn(&Client) -> T,
     check: impl AsyncFn(&Client, Fault, Option<T>),
 ) {
     let plain = builder(server).connect().await.expect("the server opens a session");
     let subject = server.subject();
-    for kind in KINDS {
+    for &kind in kinds {
         for at in 1.. {
             let fault = Fault { kind, at };
             let root = format!("/{kind:?}-{at}");
@@ -109,6 +122,14 @@ pub(crate) async fn at_each_request<T>(
                     tree(&healthy).await
                 );
             };
+            let cleared = timeout(PATIENCE, async {
+                while tree(&healthy).await.iter().any(|(path, _)| !garbage.contains(&&**path)) {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
+            let Ok(()) = cleared.await else {
+                panic!("{subject:?}, {fault}: there is left {:?}", tree(&healthy).await);
+            };
             plain.delete_recursive(&root).await.expect("the chroot can go");
             if !was_hit {
                 assert!(at > 1, "there were no requests");
@@ -118,11 +139,12 @@ pub(crate) async fn at_each_request<T>(
     }
 }
 
-/// All nodes, for a test that fails.
-async fn tree(client: &Client) -> Vec<String> {
+/// All nodes below the root, and whose they are.
+async fn tree(client: &Client) -> Vec<(String, SessionId)> {
     let tree = TreeCache::start(client, "/").await.expect("it can be read");
     let tree = tree.snapshot();
-    tree.iter().map(|(path, node)| format!("{path} of {}", node.stat.ephemeral_owner)).collect()
+    let nodes = tree.iter().filter(|(path, _)| *path != "/");
+    nodes.map(|(path, node)| (path.to_owned(), node.stat.ephemeral_owner)).collect()
 }
 
 async fn run<T>(
@@ -142,12 +164,16 @@ async fn run<T>(
     };
     proxy.plan.is_armed.store(false, Ordering::SeqCst);
     let was_hit = proxy.plan.is_hit.load(Ordering::SeqCst);
+    if was_hit && fault.kind == Kind::Cancel {
+        // Calls are carried out in order: so the one that was given up has been, before the check begins.
+        client.exists("/").await.expect("an answer");
+    }
     if !(was_hit && fault.kind.is_crash()) {
         return Outcome { result, was_hit, _client: Some(client) };
     }
     // Nothing of it reaches the server any more; its session ends.
-    let (id, password) = client.leave();
-    let heir = builder(server).session(id, password).connect().await;
+    let left = client.leave().expect("it was connected");
+    let heir = builder(server).session(left.id, left.password).connect().await;
     heir.expect("the session is alive").close().await.expect("it is closed");
     Outcome { result: None, was_hit, _client: None }
 }
