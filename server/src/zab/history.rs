@@ -256,6 +256,14 @@ impl History {
         false
     }
 
+    /// A server that led no longer goes by what its log says durably: that the last configuration seen,
+    /// which is committed, is in force. Whether that is news.
+    pub(super) fn activate_logged(&mut self) -> bool {
+        let durable = self.durable;
+        self.activating.take_if(|position| *position <= durable).is_some()
+            && self.configs.activate()
+    }
+
     /// The last configuration seen is committed and in force.
     pub(super) fn activate(&mut self, effects: &mut Vec<Effect<'_>>) {
         if self.configs.last_seen().is_some() && self.activating.take().is_none() {

@@ -56,8 +56,9 @@ pub struct Zab {
     lobby: Lobby,
     /// The observers that learn from this server while it follows.
     master: Master,
-    /// How many observer masters this server has tried.
+    /// How many observer masters this server has tried, and how many of the last ones in vain.
     masters_tried: usize,
+    masters_failed: usize,
     state: State,
     /// What the last [`Effect::Become`] said.
     role: Role,
@@ -113,6 +114,7 @@ impl Zab {
             lobby: Lobby::default(),
             master: Master::default(),
             masters_tried: 0,
+            masters_failed: 0,
             state: State::New,
             role: Role::Looking { planned: false },
             settled: None,
@@ -146,8 +148,8 @@ impl Zab {
     /// Lets the election, and whoever reaches other servers, know of changed configurations.
     fn configured(&mut self, effects: &mut Vec<Effect<'_>>) {
         if self.election.configs() != self.history.configs() {
-            self.election.configure(self.history.configs().clone());
             effects.push(Effect::Configured);
+            self.election.configure(self.history.configs().clone(), effects);
         }
     }
 
@@ -296,7 +298,11 @@ impl Zab {
                 _ => Next::Stay,
             }),
             // A vote holds nothing that a crash could take (B11).
-            State::Looking if self.history.durable_epoch() > epoch => self.look(now_ms, effects),
+            State::Looking
+                if self.history.durable_epoch() > epoch || self.history.activate_logged() =>
+            {
+                self.look(now_ms, effects)
+            }
             State::Looking => {
                 let zxid = self.history.durable_last();
                 let decision = self.election.durable(now_ms, zxid, effects);
@@ -340,16 +346,27 @@ impl Zab {
     }
 
     /// Goes by a configuration that another server says is in force, and looks for a leader once
-    /// more, if this server knows only of earlier ones. So a server learns what was decided while it
-    /// was down, and one that is new.
+    /// more, if this server knows only of earlier ones and is not synchronized with a leader. So a
+    /// server learns what was decided while it was down, and one that is new.
     fn adopt(&mut self, now_ms: i64, text: &[u8], effects: &mut Vec<Effect<'_>>) -> Next {
         let in_force = self.history.configs().in_force().version;
         let is_newer = configs::version_of(text).is_some_and(|version| version > in_force);
-        if !is_newer || !matches!(self.state, State::Looking) {
+        let may_be_wrong = match &self.state {
+            State::Looking => true,
+            State::Learning(learner) => learner.is_connecting(),
+            State::New | State::Leading(_) | State::Halted => false,
+        };
+        if !is_newer || !may_be_wrong {
             return Next::Stay;
         }
         match configs::read(text) {
-            Some(config) if self.history.adopt(&config, effects) => self.look(now_ms, effects),
+            Some(config) if self.history.adopt(&config, effects) => {
+                if matches!(self.state, State::Looking) {
+                    self.look(now_ms, effects)
+                } else {
+                    Next::Leave("the servers have changed")
+                }
+            }
             _ => Next::Stay,
         }
     }
@@ -367,9 +384,10 @@ impl Zab {
 
     /// Which follower to learn from when this is the leader: an observer learns from followers, if
     /// they serve it, from the next one with each try. Where they begin differs from observer to
-    /// observer.
+    /// observer. If it was in vain with all of them it goes to the leader: that may be waiting for it,
+    /// because this server is to vote and does not know yet.
     ///
-    /// Compat: `QuorumPeer.nextObserverMaster`, which draws the order and tries the leader as well.
+    /// Compat: `QuorumPeer.nextObserverMaster`, which draws the order.
     fn next_master(&mut self, leader: ServerId) -> Option<ServerId> {
         let configs = self.history.configs();
         let observes = configs.member(self.settings.server) == Member::Observer;
@@ -377,11 +395,14 @@ impl Zab {
             return None;
         }
         let masters: Vec<_> = configs.voters().filter(|&voter| voter != leader).collect();
+        if self.masters_failed >= masters.len() {
+            self.masters_failed = 0;
+            return None;
+        }
         let begin = usize::try_from(self.settings.server.0).unwrap_or(0);
         let tried = begin.wrapping_add(self.masters_tried);
-        let next = masters.get(tried.checked_rem(masters.len())?).copied();
         self.masters_tried += 1;
-        next
+        Some(masters[tried % masters.len()])
     }
 
     fn as_master<'a>(
@@ -397,6 +418,7 @@ impl Zab {
     /// Looks for a leader.
     fn look(&mut self, now_ms: i64, effects: &mut Vec<Effect<'_>>) -> Next {
         self.state = State::Looking;
+        self.history.activate_logged();
         self.configured(effects);
         let own = Own {
             zxid: self.history.durable_last(),
@@ -520,6 +542,12 @@ impl Zab {
     fn end_state(&mut self, now_ms: i64, planned: bool, effects: &mut Vec<Effect<'_>>) {
         let ended = std::mem::replace(&mut self.state, State::Looking);
         self.settled = None;
+        if let State::Learning(learner) = &ended
+            && learner.is_by_follower()
+        {
+            let failed = if learner.synced().is_some() { 0 } else { self.masters_failed + 1 };
+            self.masters_failed = failed;
+        }
         self.as_master(now_ms, effects, Master::end);
         self.with(now_ms, effects, |_, ctx| {
             match ended {

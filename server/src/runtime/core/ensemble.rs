@@ -640,12 +640,14 @@ impl Core {
         }
     }
 
-    /// From now on what is appended is kept for observers, if this server may have some.
+    /// From now on what is appended is kept for observers, if this server may have some. It may be made
+    /// a participant while it learns.
     pub(super) fn begin_recent(&mut self) {
         let serves = self.ensemble.as_ref().is_some_and(|ensemble| {
             let settings = ensemble.zab.settings();
             let configs = ensemble.zab.configs();
-            settings.observer_masters && configs.member(settings.server) == Member::Participant
+            let is_participant = configs.member(settings.server) == Member::Participant;
+            settings.observer_masters && (is_participant || configs.can_change())
         });
         self.recent = serves.then(|| Window::new(self.outgoing.last_zxid()));
     }
@@ -675,6 +677,7 @@ fn observed<'w>(duty: &'w Duty, recent: &'w mut Option<Window>) -> Option<&'w Wi
     if let Duty::Leading(leading) = duty {
         return Some(&leading.window);
     }
+    debug_assert!(recent.is_some(), "only who keeps what is appended has observers");
     let recent = recent.as_mut()?;
     recent.close_chunk();
     Some(recent)

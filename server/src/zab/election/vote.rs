@@ -76,9 +76,12 @@ impl Vote {
     }
 
     /// Whether it is to be preferred to another vote: its leader has the later history. ZooKeeper's
-    /// order; a server that cannot be elected comes behind all that can.
+    /// order; a server that cannot be elected comes behind all that can, and of those with the same
+    /// history one that only the last configuration seen lets be elected: who does not know of that
+    /// cannot follow it.
     pub(super) fn beats(&self, other: &Self, configs: &Configs) -> bool {
-        let rank = |vote: &Self| (vote.epoch, vote.zxid, vote.leader);
+        let is_known = |vote: &Self| configs.in_force().weight(vote.leader) > 0;
+        let rank = |vote: &Self| (vote.epoch, vote.zxid, is_known(vote), vote.leader);
         self.is_eligible(configs) && (!other.is_eligible(configs) || rank(self) > rank(other))
     }
 }

@@ -125,6 +125,18 @@ impl Learner {
         self.leader
     }
 
+    /// Whether nothing has come from the leader yet, so that it may be none.
+    pub(super) fn is_connecting(&self) -> bool {
+        match &self.state {
+            State::Connecting(_) => true,
+            State::Linked(link) => link.stage == Stage::Discovery,
+        }
+    }
+
+    pub(super) fn is_by_follower(&self) -> bool {
+        self.by_follower
+    }
+
     /// The epoch of the leader, once this server is synchronized with it.
     pub(super) fn synced(&self) -> Option<u32> {
         match &self.state {

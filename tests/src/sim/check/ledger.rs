@@ -197,6 +197,24 @@ impl Ledger {
     /// Whether these servers can elect a leader among them.
     pub fn can_elect(&self, servers: &[Server]) -> bool {
         self.needed(servers).all(|voters| is_majority(servers, voters))
+            && !self.are_stranded(servers)
+    }
+
+    /// Whether the latest history among these voters is only with such as the configuration in force
+    /// does not let vote. They must lead, and those that do not know of the configuration that lets
+    /// them cannot follow (`docs/ensemble.md`, "Changing the servers").
+    pub fn are_stranded(&self, servers: &[Server]) -> bool {
+        let mut needed = self.needed(servers);
+        let Some(in_force) = needed.next() else { return false };
+        let later: Vec<_> = needed.flatten().copied().collect();
+        let history = |server: Server| {
+            let replica = &self.replicas[server];
+            (replica.current_epoch, replica.last())
+        };
+        let votes = |server: &Server| in_force.contains(server) || later.contains(server);
+        let voters = || servers.iter().copied().filter(votes);
+        let latest = voters().map(history).max();
+        !voters().any(|server| in_force.contains(&server) && Some(history(server)) == latest)
     }
 
     /// How many delivered transactions there are up to `zxid`.

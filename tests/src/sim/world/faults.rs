@@ -16,7 +16,7 @@ use crate::sim::{
 const STUCK: Micros = 3000 * MILLI;
 
 /// For how long servers that were asked for may still come to be.
-const UNKNOWN: Micros = 1000 * MILLI;
+const UNKNOWN: Micros = STUCK + 1000 * MILLI;
 
 /// What makes up for a fault.
 #[derive(Debug)]
