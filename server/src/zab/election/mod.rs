@@ -311,14 +311,15 @@ impl Election {
     /// The servers have changed. Those that are new are told of the leader there is: they may look for
     /// it where it is not any more.
     pub fn configure(&mut self, configs: Configs, out: &mut Vec<Effect<'_>>) {
-        let before = self.configs.clone();
+        let before = self.configs.in_force().clone();
         self.config = configs.in_force().to_string().into_bytes();
         self.configs = configs;
         let Self { configs, ballots, links, .. } = self;
         ballots.retain(|voter| configs.is_voter(voter));
         links.retain(|server, _| configs.contains(*server));
         if matches!(self.activity, Activity::Settled(_)) {
-            let new = self.configs.servers().filter(|&server| !before.contains(server));
+            let present = self.configs.in_force().servers.keys().copied();
+            let new = present.filter(|server| !before.servers.contains_key(server));
             new.filter(|&server| server != self.server).for_each(|server| self.notify(server, out));
         }
     }

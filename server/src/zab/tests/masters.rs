@@ -197,3 +197,21 @@ fn an_observer_that_is_to_vote_goes_to_the_leader() {
     assert!(said.contains(&"looking".to_owned()), "{said:?}");
     assert!(said.contains(&"connect 3".to_owned()), "{said:?}");
 }
+
+#[test]
+fn an_observer_that_no_follower_serves_goes_to_the_leader() {
+    let servers = "server.1=a:1:2\nserver.3=c:1:2\nserver.4=d:1:2\nserver.2=b:1:2:observer";
+    let configs = Configs::new(Configuration::parse(servers).unwrap(), true);
+    let mut solo = Solo::with_configs(&[z(4, 3)], configs);
+    solo.zab.settings.observer_masters = true;
+    let mut tried = Vec::new();
+    for _ in 0..4 {
+        let mut said = solo.elect(3);
+        said.extend(solo.wait(250));
+        tried.extend(said.into_iter().filter(|said| said.starts_with("connect")));
+        let teacher = solo.zab.leader().unwrap();
+        solo.tell(Input::Connected { leader: teacher, link: LinkId(9) });
+        solo.tell(Input::Closed { link: LinkId(9) });
+    }
+    assert_eq!(tried, ["connect 1", "connect 4", "connect 3", "connect 1"]);
+}

@@ -1,7 +1,14 @@
 //! Ensembles whose servers change.
 
-use super::world::{TICK_MS, World};
-use crate::zab::{Configuration, Member, Role, ServerId};
+use super::{
+    disk::Book,
+    solo::{Solo, z},
+    world::{TICK_MS, World},
+};
+use crate::zab::{
+    Configs, Configuration, Effect, Features, Input, LinkId, Member, Message, Role, ServerId,
+    election::{Notification, PeerState, Vote},
+};
 
 /// These servers vote, and those observe.
 fn servers(voters: &[i64], observers: &[i64]) -> Configuration {
@@ -151,4 +158,87 @@ fn who_was_away_learns_where_the_ensemble_has_gone() {
     world.start(0);
     world.settle();
     assert_eq!(world.servers[0].zab().configs().in_force().voters().count(), 2);
+}
+
+const THREE: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2";
+
+/// Server 2 of three, which may change.
+fn solo(servers: &str) -> Solo {
+    let configs = Configs::new(Configuration::parse(servers).unwrap(), true);
+    Solo::with_configs(&[z(4, 3)], configs)
+}
+
+fn in_force(solo: &Solo) -> Vec<i64> {
+    solo.zab.configs().in_force().voters().map(|voter| voter.0).collect()
+}
+
+#[test]
+fn a_leader_that_goes_before_it_could_tell_goes_by_what_its_log_says() {
+    let mut solo = solo(THREE);
+    solo.elect(2);
+    solo.joins(7, 1, Member::Participant, 4, Features::ALL);
+    solo.hears(7, Message::AckEpoch { current_epoch: Some(4), last: z(4, 3) });
+    solo.caught_up(7, z(4, 3));
+    let said = solo.hears(7, Message::Ack { zxid: z(5, 0) });
+    assert!(said.contains(&"leading 5".to_owned()), "{said:?}");
+    let mut next = servers(&[2], &[]);
+    next.version = z(5, 1).0;
+    solo.proposes_servers(next);
+    solo.holds = true;
+    solo.hears(7, Message::Ack { zxid: z(5, 1) });
+    assert_eq!(in_force(&solo), [1, 2, 3], "the log does not say so durably");
+    let said = solo.tell(Input::Closed { link: LinkId(7) });
+    assert!(!said.contains(&"leading 6".to_owned()), "{said:?}");
+    let mut said = solo.wait(600);
+    assert!(said.contains(&"looking".to_owned()), "{said:?}");
+    said = solo.synced();
+    assert_eq!(in_force(&solo), [2]);
+    assert!(said.contains(&"leading 6".to_owned()), "it needs nobody any more: {said:?}");
+}
+
+#[test]
+fn who_has_come_to_one_that_does_not_lead_hears_where_the_ensemble_is() {
+    let mut solo = solo(THREE);
+    solo.elect(3);
+    assert_eq!(solo.zab.leader(), Some(ServerId(3)));
+    let mut next = servers(&[1, 2, 4], &[]);
+    next.version = z(5, 1).0;
+    let vote = Vote { leader: ServerId(4), zxid: z(5, 1), epoch: 5 };
+    let notification = Notification {
+        state: PeerState::Following,
+        vote,
+        round: 1,
+        config: next.to_string().into_bytes(),
+    };
+    solo.tell(Input::Notification { from: ServerId(1), notification });
+    assert_eq!(solo.zab.leader(), None);
+    assert_eq!(in_force(&solo), [1, 2, 4]);
+}
+
+#[test]
+fn servers_that_come_are_told_who_leads() {
+    let mut solo = solo(THREE);
+    solo.elect(3);
+    solo.tell(Input::Connected { leader: ServerId(3), link: LinkId(9) });
+    solo.hears(9, Message::LeaderInfo { epoch: 5, features: Features::ALL });
+    solo.hears(9, Message::Diff { last: z(4, 3) });
+    solo.hears(9, Message::NewLeader { epoch: 5, config: b"" });
+    solo.hears(9, Message::UpToDate);
+    let mut next = servers(&[1, 2, 3, 4], &[]);
+    next.version = z(5, 1).0;
+    let mut book = Book::default();
+    book.enter(1, next);
+    let txn = book.bytes((z(5, 1), 1));
+    let message = Message::Proposal { zxid: z(5, 1), txn: &txn };
+    solo.tell(Input::Message { link: LinkId(9), message });
+    let mut effects = Vec::new();
+    let (link, leader) = (LinkId(9), ServerId(3));
+    let message = Message::CommitAndActivate { zxid: z(5, 1), leader };
+    solo.zab.step(solo.now_ms, Input::Message { link, message }, &mut effects);
+    let configured = effects.iter().position(|effect| *effect == Effect::Configured);
+    let told = effects.iter().position(|effect| {
+        matches!(effect, Effect::Notify { to: ServerId(4), notification }
+            if notification.state == PeerState::Following && notification.vote.leader == leader)
+    });
+    assert!(configured.is_some() && configured < told, "{effects:?}");
 }

@@ -249,6 +249,13 @@ impl Solo {
         self.tell(Input::Proposed { last, count, reconfig: None })
     }
 
+    /// A transaction that this server as the leader has put into its log, with other servers.
+    pub(super) fn proposes_servers(&mut self, next: Configuration) -> Vec<String> {
+        self.appended.0 += 1;
+        let last = Zxid(next.version);
+        self.tell(Input::Proposed { last, count: 1, reconfig: Some(next) })
+    }
+
     pub(super) fn caught_up(&mut self, link: u64, upto: Zxid) -> Vec<String> {
         self.tell(Input::CaughtUp { link: LinkId(link), upto })
     }

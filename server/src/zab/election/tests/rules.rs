@@ -386,6 +386,19 @@ fn a_voter_that_does_not_know_that_it_is_follows_whoever_leads() {
 }
 
 #[test]
+fn of_the_same_history_who_votes_already_is_preferred() {
+    let parse = |text| Configuration::parse(text).unwrap();
+    let mut configs = Configs::new(parse("server.1=h:1:2\nserver.2=h:1:2\nserver.3=h:1:2"), true);
+    let mut next = parse("server.1=h:1:2\nserver.4=h:1:2\nserver.5=h:1:2");
+    next.version = Zxid::new(1, 8).0;
+    configs.logged(next);
+    assert!(vote(1, 1, 9).beats(&vote(5, 1, 9), &configs));
+    assert!(vote(5, 1, 10).beats(&vote(1, 1, 9), &configs));
+    assert!(vote(3, 1, 9).beats(&vote(1, 1, 9), &configs));
+    assert!(vote(5, 1, 9).beats(&vote(4, 1, 9), &configs));
+}
+
+#[test]
 fn a_server_that_is_no_member_follows_without_a_vote() {
     let mut lone = Lone::new(7, own(9, 9), 3, "");
     assert_eq!(lone.said(), ["1", "2", "3"].map(|to| format!("{to} Looking {}@1", i64::MIN)));
