@@ -366,13 +366,20 @@ fn who_does_not_vote_is_answered_and_not_counted() {
     }
 }
 
+/// These voters are in force, and those are in the log.
+fn changing(in_force: [i64; 3], logged: [i64; 3]) -> Configs {
+    let configuration = |voters: [i64; 3]| {
+        let lines = voters.map(|id| format!("server.{id}=h:1:2"));
+        Configuration::parse(&lines.join("\n")).unwrap()
+    };
+    let mut configs = Configs::new(configuration(in_force), true);
+    configs.logged(Configuration { version: Zxid::new(1, 8).0, ..configuration(logged) });
+    configs
+}
+
 #[test]
 fn a_voter_that_does_not_know_that_it_is_follows_whoever_leads() {
-    let parse = |text| Configuration::parse(text).unwrap();
-    let mut configs = Configs::new(parse("server.1=h:1:2\nserver.2=h:1:2\nserver.3=h:1:2"), true);
-    let mut next = parse("server.3=h:1:2\nserver.4=h:1:2\nserver.5=h:1:2");
-    next.version = Zxid::new(1, 8).0;
-    configs.logged(next);
+    let configs = changing([1, 2, 3], [3, 4, 5]);
     let mut lone = Lone::with_configs(3, own(1, 9), configs);
     lone.hear(1, Looking, vote(3, 1, 9), 1);
     lone.pass(2 * FINALIZE_MS);
@@ -387,11 +394,7 @@ fn a_voter_that_does_not_know_that_it_is_follows_whoever_leads() {
 
 #[test]
 fn of_the_same_history_who_votes_already_is_preferred() {
-    let parse = |text| Configuration::parse(text).unwrap();
-    let mut configs = Configs::new(parse("server.1=h:1:2\nserver.2=h:1:2\nserver.3=h:1:2"), true);
-    let mut next = parse("server.1=h:1:2\nserver.4=h:1:2\nserver.5=h:1:2");
-    next.version = Zxid::new(1, 8).0;
-    configs.logged(next);
+    let configs = changing([1, 2, 3], [1, 4, 5]);
     assert!(vote(1, 1, 9).beats(&vote(5, 1, 9), &configs));
     assert!(vote(5, 1, 10).beats(&vote(1, 1, 9), &configs));
     assert!(vote(3, 1, 9).beats(&vote(1, 1, 9), &configs));
