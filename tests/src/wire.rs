@@ -8,6 +8,7 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use quorate_protocol::{
+    OpCode,
     codec::{Decoder, PutJute},
     id::{SessionId, Xid},
 };
@@ -56,6 +57,9 @@ impl Frame {
         self.xid == Xid::EVENT.0
     }
 }
+
+/// How long [`Connection::call_with_pings`] waits before it sends a ping.
+const PING: Duration = Duration::from_secs(3);
 
 /// A TCP connection to a server, with or without a session.
 #[derive(Debug)]
@@ -176,6 +180,46 @@ impl Connection {
     /// Sends one request and waits for its reply; events that come before it are dropped.
     pub fn call(&mut self, op: &Op) -> io::Result<Frame> {
         self.call_collecting(op, &mut Vec::new())
+    }
+
+    /// As [`Connection::call`], with pings as long as there is no answer, as clients send them.
+    ///
+    /// Compat: ZooKeeper's `CommitProcessor` looks whether there is anything to do before it takes the
+    /// lock with which it waits. What comes in between waits there until something else comes, and a
+    /// server that nobody else uses is never told.
+    pub fn call_with_pings(&mut self, op: &Op) -> io::Result<Frame> {
+        let xid = self.send(std::slice::from_ref(op))?[0];
+        self.set_patience(PING)?;
+        let answer = self.read_with_pings(xid);
+        self.set_patience(PATIENCE)?;
+        answer
+    }
+
+    /// The reply to a request, once those to all pings are there as well.
+    fn read_with_pings(&mut self, xid: i32) -> io::Result<Frame> {
+        let (mut answer, mut pings, mut waited) = (None, 0, Duration::ZERO);
+        loop {
+            match self.read_frame() {
+                Ok(frame) if frame.xid == Xid::PING.0 => pings -= 1,
+                Ok(frame) if frame.is_event() => {}
+                Ok(frame) if frame.xid == xid => answer = Some(frame),
+                Ok(frame) => {
+                    let text = format!("reply to {} while {xid} is due", frame.xid);
+                    return Err(io::Error::other(text));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock && waited < PATIENCE => {
+                    waited += PING;
+                    pings += 1;
+                    self.send(&[Op::Plain(OpCode::Ping)])?;
+                }
+                Err(error) => return Err(error),
+            }
+            if pings == 0
+                && let Some(answer) = answer.take()
+            {
+                return Ok(answer);
+            }
+        }
     }
 
     /// The next reply or event.

@@ -94,7 +94,7 @@ fn attach_again(ensemble: &Ensemble, id: u8, old: &Connection) -> Connection {
 
 fn call(client: &mut Connection, op: &Op) -> Reply {
     // A session's number begins with that of the server where it began.
-    let answer = client.call(op);
+    let answer = client.call_with_pings(op);
     answer.unwrap_or_else(|error| panic!("{op:?} in {}: {error}", client.session.id)).parse(op)
 }
 

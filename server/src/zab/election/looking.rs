@@ -65,9 +65,9 @@ impl Election {
             return;
         }
         if vote == Vote::OBSERVER && self.configs.can_change() {
-            // It votes, and does not know that yet: it will follow whoever leads.
-            self.file(now_ms, from, ballot);
-            if ballot.round < self.round {
+            // It votes, and does not know that yet: it will follow whoever leads. It is answered once: if
+            // it abstains it answers all votes itself.
+            if self.file(now_ms, from, ballot) && ballot.round < self.round {
                 self.notify(from, out);
             }
             return;

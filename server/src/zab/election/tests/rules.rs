@@ -386,6 +386,10 @@ fn a_voter_that_does_not_know_that_it_is_follows_whoever_leads() {
     assert_eq!(lone.leader(), None, "no quorum of the configuration that is to come");
     lone.hear(4, Looking, Vote::OBSERVER, 7);
     assert_eq!((lone.leader(), lone.election.round()), (None, 1), "it may have heard of it by now");
+    lone.said();
+    lone.hear(5, Looking, Vote::OBSERVER, 0);
+    lone.hear(5, Looking, Vote::OBSERVER, 0);
+    assert_eq!(lone.said(), ["5 Looking 3@1"], "whoever answers all votes is answered once");
     lone.pass(FINALIZE_MS);
     assert_eq!(lone.leader(), Some(3));
     lone.hear(4, Looking, Vote::OBSERVER, 7);
