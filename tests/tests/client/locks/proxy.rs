@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use quorate_client::{OpCode, SessionId};
-use quorate_tests::{Connection, Op, Session};
+use quorate_tests::{Connection, Op, Session, wire::is_closed};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -219,12 +219,19 @@ impl Shared {
     }
 }
 
-/// Ends a session behind its client's back, which it cannot tell from an expiry.
+/// Ends a session behind its client's back, which it cannot tell from an expiry. The client may take it
+/// back meanwhile; then once more.
 fn end_session(server: SocketAddr, session: &Session) {
-    let mut connection = Connection::open(server).expect("the server listens");
-    let taken = connection.attach(session, 0).expect("the server answers");
-    assert_eq!(taken.id, session.id);
-    connection.call(&Op::Plain(OpCode::CloseSession)).expect("the session ends");
+    loop {
+        let mut connection = Connection::open(server).expect("the server listens");
+        if !connection.attach(session, 0).expect("the server answers").is_accepted() {
+            return;
+        }
+        match connection.call(&Op::Plain(OpCode::CloseSession)) {
+            Ok(_) => return,
+            Err(error) => assert!(is_closed(&error), "{error}"),
+        }
+    }
 }
 
 /// A whole frame, with its length.
