@@ -290,6 +290,10 @@ impl Core {
         if matches!(record.txn, Txn::CreateSession { .. }) {
             self.local.became_global(session);
         }
+        if matches!(record.txn, Txn::CloseSession(_)) {
+            let lost = self.forwarded.end_session(session);
+            self.abandon(shared, lost);
+        }
         if matches!(self.duty, Duty::Alone | Duty::Leading(_)) {
             self.preparer.applied(zxid);
             match &record.txn {

@@ -112,6 +112,12 @@ impl Forwarded {
         Some(pending.into_entry())
     }
 
+    /// Forgets what a session asked for that has ended; how much that was. The next leader must not be
+    /// asked for it: with local sessions, it takes the session for one of this server.
+    pub(super) fn end_session(&mut self, session: SessionId) -> usize {
+        self.by_session.remove(&session).map_or(0, |queue| queue.len())
+    }
+
     /// Takes everything out, in the order in which it came.
     pub(super) fn take(&mut self) -> Vec<(u64, Pending)> {
         let mut all: Vec<_> = self.by_session.drain().flat_map(|(_, queue)| queue).collect();
