@@ -200,9 +200,10 @@ impl Connection {
         let (mut answer, mut pings, mut waited) = (None, 0, Duration::ZERO);
         loop {
             match self.read_frame() {
+                // It may be a ping that was asked for.
+                Ok(frame) if frame.xid == xid && answer.is_none() => answer = Some(frame),
                 Ok(frame) if frame.xid == Xid::PING.0 => pings -= 1,
                 Ok(frame) if frame.is_event() => {}
-                Ok(frame) if frame.xid == xid => answer = Some(frame),
                 Ok(frame) => {
                     let text = format!("reply to {} while {xid} is due", frame.xid);
                     return Err(io::Error::other(text));
