@@ -114,6 +114,10 @@ impl Master {
         let Some(observer) = self.links.get_mut(&id) else { return };
         observer.heard_ms = ctx.now_ms;
         match (message, observer.stage) {
+            // It has more than is known here to be committed: others, or the leader, may help it.
+            (Message::AckEpoch { last, .. }, Stage::Invited) if last > ctx.history.committed() => {
+                self.drop_link(id, ctx);
+            }
             (Message::AckEpoch { last, .. }, Stage::Invited) => {
                 observer.stage = Stage::Streaming;
                 let until = ctx.history.committed();

@@ -215,3 +215,11 @@ fn an_observer_that_no_follower_serves_goes_to_the_leader() {
     }
     assert_eq!(tried, ["connect 1", "connect 4", "connect 3", "connect 1"]);
 }
+
+#[test]
+fn an_observer_that_has_more_is_not_taken_back() {
+    let mut solo = master();
+    solo.joins(20, 77, Member::Observer, 5, Features::ALL);
+    let ack = Message::AckEpoch { current_epoch: Some(5), last: z(5, 1) };
+    assert_eq!(solo.hears(20, ack), ["close 20"]);
+}
