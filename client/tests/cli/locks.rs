@@ -2,35 +2,20 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    process::{Child, Stdio},
+    io::BufReader,
+    process::{Child, ChildStdout, Stdio},
 };
 
 use quorate_client::testing::TestServer;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Cli, until};
+use crate::{Cli, next_line, until};
 
 /// Starts a command under a lock, and waits until it says `in`.
-fn start(cli: &Cli, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = cli
-        .command(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    out.read_line(&mut line).unwrap();
-    assert_eq!(line, "in\n");
+fn start(cli: &Cli, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let (child, out, first) = cli.start(arguments);
+    assert_eq!(first, "in\n");
     (child, out)
-}
-
-fn line(out: &mut impl BufRead) -> String {
-    let mut line = String::new();
-    out.read_line(&mut line).unwrap();
-    line
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +40,7 @@ async fn one_holds_the_lock_and_others_wait() {
     drop(first.stdin.take());
     assert!(!first.wait().unwrap().success());
     let token: i64 =
-        line(&mut BufReader::new(second.stdout.take().unwrap())).trim().parse().unwrap();
+        next_line(&mut BufReader::new(second.stdout.take().unwrap())).trim().parse().unwrap();
     assert!(token > 0);
     assert!(second.wait().unwrap().success());
     cli.fails(1, &["lock", "--who", "/l"]);
@@ -96,7 +81,7 @@ async fn a_command_ends_when_its_lock_is_lost() {
     let names = cli.ok(&["ls", "/l"]);
     let name = names.trim().trim_matches(['[', ']']);
     cli.ok(&["delete", &format!("/l/{name}")]);
-    assert_eq!(line(&mut out), "told\n");
+    assert_eq!(next_line(&mut out), "told\n");
     assert_eq!(child.wait().unwrap().code(), Some(10));
 }
 
@@ -107,7 +92,7 @@ async fn a_signal_is_passed_on() {
     let script = "trap 'echo told; exit 3' TERM; echo in; while :; do sleep 0.05; done";
     let (mut child, mut out) = start(&cli, &["lock", "/l", "--", "sh", "-c", script]);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(line(&mut out), "told\n");
+    assert_eq!(next_line(&mut out), "told\n");
     assert_eq!(child.wait().unwrap().code(), Some(3));
     // The lock is free at once, not when the session has expired.
     assert_eq!(cli.ok(&["lock", "-n", "/l", "echo", "free"]), "free\n");
@@ -130,7 +115,7 @@ async fn the_next_leads_when_the_leader_is_killed() {
     leader.kill().unwrap();
     leader.wait().unwrap();
     let mut out = BufReader::new(other.stdout.take().unwrap());
-    assert_eq!(line(&mut out), "in\n");
+    assert_eq!(next_line(&mut out), "in\n");
     let tokens = fs::read_to_string(&tokens).unwrap();
     let tokens: Vec<i64> = tokens.lines().map(|token| token.parse().unwrap()).collect();
     assert!(tokens.len() == 2 && tokens[0] < tokens[1], "{tokens:?}");

@@ -14,8 +14,8 @@ mod transfer;
 mod trouble;
 
 use std::{
-    io::Write,
-    process::{Command, Output, Stdio},
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -90,6 +90,16 @@ impl Cli {
         ran.err
     }
 
+    /// Starts a command, with its output and the first line of that.
+    fn start(&self, arguments: &[&str]) -> (Child, BufReader<ChildStdout>, String) {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it can be run");
+        let mut out = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let first = next_line(&mut out);
+        (child, out, first)
+    }
+
     /// Runs a command that reads this.
     fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut command = self.command(arguments);
@@ -105,7 +115,13 @@ impl Cli {
     }
 }
 
-/// Waits until something is so.
+fn next_line(out: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    out.read_line(&mut line).expect("it can be read");
+    line
+}
+
+/// Waits until something is so. What is looked at is a process: it tells nobody.
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let waited = async {
         while !so() {

@@ -1,10 +1,5 @@
 //! Servers that are not there, readers that have gone, things that are wrong in themselves.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::Stdio,
-};
-
 use quorate_client::testing::TestServer;
 
 use crate::{Cli, program};
@@ -63,16 +58,8 @@ async fn a_reader_that_goes_is_no_error_to_talk_about() {
     // More than fits into a pipe.
     let lines: Vec<_> = (0..3000).map(|i| format!("create /{i:0>40}")).collect();
     assert_eq!(cli.run_with_input(&[], lines.join("\n").as_bytes()).code, 0);
-    let mut child = cli
-        .command(&["ls", "-R", "/"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    out.read_line(&mut line).unwrap();
-    assert_eq!(line, "/\n");
+    let (child, out, first) = cli.start(&["ls", "-R", "/"]);
+    assert_eq!(first, "/\n");
     drop(out);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(141));

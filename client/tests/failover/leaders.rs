@@ -5,10 +5,9 @@ use std::sync::Arc;
 use quorate_client::{
     Client, Error, Zxid,
     recipes::leader::{LeaderElection, LeaderLatch, Leadership, Term},
-    testing::TestEnsemble,
 };
 
-use crate::{Progress, Tally, connect, ended, kill_leaders, number_in, zxid_of};
+use crate::{Progress, Tally, connect, increment_while_leaders_are_killed, number_in, zxid_of};
 
 const WORKERS: u64 = 4;
 const ROUNDS: u64 = 20;
@@ -50,18 +49,8 @@ async fn work(hosts: String, is_latch: bool, progress: Arc<Progress>) -> Tally {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_leads_at_a_time_while_servers_that_lead_are_killed() {
-    let mut ensemble = TestEnsemble::start(3).await.unwrap();
-    let client = Client::connect(&ensemble.hosts()).await.unwrap();
-    client.create("/number", "0").await.unwrap();
-    let progress = Arc::new(Progress::new(0));
-    let work = |index| work(ensemble.hosts(), index % 2 == 0, Arc::clone(&progress));
-    let workers: Vec<_> = (0..WORKERS).map(|index| tokio::spawn(work(index))).collect();
-    kill_leaders(&mut ensemble, &progress, WORKERS * ROUNDS, 2).await;
-    let mut all = Tally::default();
-    for worker in workers {
-        all.add(ended(worker).await);
-    }
-    all.check(&client).await;
+    let work = |worker, hosts, progress| work(hosts, worker % 2 == 0, progress);
+    let (_ensemble, client) = increment_while_leaders_are_killed(WORKERS, ROUNDS, 2, work).await;
     let election = LeaderElection::new(&client, FOLDER).unwrap();
     assert_eq!(election.leader().await.unwrap(), None);
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use quorate_client::{
-    Client, Error, Zxid,
+    Error, Zxid,
     recipes::lock::{Guard, Mutex},
-    testing::TestEnsemble,
 };
 
-use crate::{Progress, Tally, connect, ended, kill_leaders, number_in, zxid_of};
+use crate::{Progress, Tally, connect, increment_while_leaders_are_killed, number_in, zxid_of};
 
 const WORKERS: u64 = 6;
 const ROUNDS: u64 = 25;
@@ -35,17 +34,7 @@ async fn work(hosts: String, progress: Arc<Progress>) -> Tally {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_increment_is_lost_while_leaders_are_killed() {
-    let mut ensemble = TestEnsemble::start(3).await.unwrap();
-    let client = Client::connect(&ensemble.hosts()).await.unwrap();
-    client.create("/number", "0").await.unwrap();
-    let progress = Arc::new(Progress::new(0));
-    let workers: Vec<_> =
-        (0..WORKERS).map(|_| tokio::spawn(work(ensemble.hosts(), Arc::clone(&progress)))).collect();
-    kill_leaders(&mut ensemble, &progress, WORKERS * ROUNDS, 3).await;
-    let mut all = Tally::default();
-    for worker in workers {
-        all.add(ended(worker).await);
-    }
-    all.check(&client).await;
+    let work = |_, hosts, progress| work(hosts, progress);
+    let (_ensemble, client) = increment_while_leaders_are_killed(WORKERS, ROUNDS, 3, work).await;
     assert_eq!(Mutex::new(&client, "/mutex").unwrap().participants().await.unwrap(), []);
 }

@@ -6,7 +6,7 @@ mod leaders;
 mod locks;
 mod queues;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use quorate_client::{
     Client, Error, MultiOutcome, Zxid, recipes::FencingToken, testing::TestEnsemble,
@@ -40,6 +40,32 @@ async fn kill_leaders(ensemble: &mut TestEnsemble, progress: &Progress, total: u
 /// Waits for a worker to end.
 async fn ended<T>(worker: tokio::task::JoinHandle<T>) -> T {
     timeout(PATIENCE, worker).await.expect("the workers end").unwrap()
+}
+
+/// Has workers increment `/number` while the leader is killed so many times, and checks what came of
+/// it; the ensemble, and a client of it.
+async fn increment_while_leaders_are_killed<W>(
+    workers: u64,
+    rounds: u64,
+    kills: u64,
+    work: impl Fn(u64, String, Arc<Progress>) -> W,
+) -> (TestEnsemble, Client)
+where
+    W: Future<Output = Tally> + Send + 'static,
+{
+    let mut ensemble = TestEnsemble::start(3).await.unwrap();
+    let client = Client::connect(&ensemble.hosts()).await.unwrap();
+    client.create("/number", "0").await.unwrap();
+    let progress = Arc::new(Progress::new(0));
+    let start = |worker| tokio::spawn(work(worker, ensemble.hosts(), Arc::clone(&progress)));
+    let all: Vec<_> = (0..workers).map(start).collect();
+    kill_leaders(&mut ensemble, &progress, workers * rounds, kills).await;
+    let mut tally = Tally::default();
+    for worker in all {
+        tally.add(ended(worker).await);
+    }
+    tally.check(&client).await;
+    (ensemble, client)
 }
 
 fn number_in(data: &[u8]) -> usize {

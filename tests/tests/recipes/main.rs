@@ -67,12 +67,15 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// Asks again and again until the answer is yes.
 async fn eventually(what: &str, probe: impl AsyncFn() -> bool) {
-    within(what, async {
-        while !probe().await {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    within(what, until(probe)).await;
+}
+
+/// The same without a limit. The pause is between two looks at a server: nothing is hoped for to have
+/// happened in it.
+async fn until(probe: impl AsyncFn() -> bool) {
+    while !probe().await {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// The names of a node's children; none when it is not there.

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use quorate_client::{Client, ConnectString, RetryPolicy, Servers, Tls, sasl::DigestMd5};
+use quorate_client::{
+    Client, ConnectString, OneShot, RetryPolicy, Servers, Tls, WatcherType, sasl::DigestMd5,
+};
 
 use crate::{
+    command::note_lone_watch,
     failure::{Failure, Outcome},
     output::{self, Screen},
     watches::Watches,
@@ -130,6 +133,14 @@ impl Context {
                 let client = self.target.connect().await?;
                 Ok(self.client.insert(client).clone())
             }
+        }
+    }
+
+    /// Shows the event of a watch when it comes; where there is no shell to do so, says that.
+    pub(crate) fn show_event(&mut self, path: &str, kind: WatcherType, watch: OneShot) {
+        match &mut self.watches {
+            Some(watches) => watches.add_one_shot(path, kind, watch),
+            None => note_lone_watch(),
         }
     }
 

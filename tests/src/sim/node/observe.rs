@@ -6,7 +6,7 @@ use quorate_protocol::Zxid;
 use quorate_server::{
     runtime::{Core, Duty, Input, LogChange, LoggedBatch, Shared},
     storage::log::Promises,
-    zab::{self, Configuration},
+    zab::{self, Configs},
 };
 
 use super::index;
@@ -52,7 +52,7 @@ impl Observer {
             digest,
             accepted_epoch: accepted(&promises),
             current_epoch: promises.current_epoch,
-            in_force: in_force(&promises),
+            in_force: in_force(shared, &promises),
             is_incomplete: promises.incomplete,
         };
         let (reports, role) = (Vec::new(), Role::Looking);
@@ -96,7 +96,7 @@ impl Observer {
         if promises != self.promises {
             let (accepted_epoch, current_epoch) = (accepted(&promises), promises.current_epoch);
             self.reports.push(Report::Promised { accepted_epoch, current_epoch });
-            self.reports.push(Report::InForce { version: in_force(&promises) });
+            self.reports.push(Report::InForce { version: in_force(shared, &promises) });
             self.promises = promises;
         }
     }
@@ -141,11 +141,13 @@ fn accepted(promises: &Promises) -> u32 {
 }
 
 /// The version of the configuration in force; zero if that is the one of the files.
-fn in_force(promises: &Promises) -> Zxid {
-    let text = promises.configuration.split(|byte| *byte == 0).next().unwrap_or_default();
-    let text = std::str::from_utf8(text).expect("the server has written it");
-    let configuration = Configuration::parse(text);
-    configuration.map_or(Zxid::ZERO, |configuration| Zxid(configuration.version))
+fn in_force(shared: &Shared, promises: &Promises) -> Zxid {
+    let files = &shared.settings.ensemble.as_ref().expect("a member of an ensemble").configuration;
+    let mut configs = Configs::new(files.clone(), true);
+    if !promises.configuration.is_empty() {
+        assert!(configs.recover(&promises.configuration), "the server has written it");
+    }
+    Zxid(configs.in_force().version)
 }
 
 /// Whether the server leads.

@@ -155,7 +155,7 @@ async fn wait_for_nodes(client: &Client, folders: &[String], number: usize) {
             if found.len() == number {
                 return;
             }
-            // A folder that is not there yet is looked for again soon.
+            // A folder that is not there yet is looked for again soon; nothing tells of it.
             let pause = tokio::time::sleep(Duration::from_millis(20));
             match watches.pop() {
                 Some(watch) if watches.is_empty() && folders.len() == 1 => drop(watch.await),

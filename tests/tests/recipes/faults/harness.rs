@@ -11,7 +11,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use quorate_client::{Client, SessionId, cache::TreeCache};
@@ -26,10 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{builder, builder_at};
-
-/// Between looks at what is left.
-const PAUSE: Duration = Duration::from_millis(2);
+use crate::{builder, builder_at, until};
 
 /// What happens at the chosen request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,12 +118,9 @@ pub(crate) async fn at_each_request<T>(
                     tree(&healthy).await
                 );
             };
-            let cleared = timeout(PATIENCE, async {
-                while tree(&healthy).await.iter().any(|(path, _)| !garbage.contains(&&**path)) {
-                    tokio::time::sleep(PAUSE).await;
-                }
-            });
-            let Ok(()) = cleared.await else {
+            let is_clear =
+                async || tree(&healthy).await.iter().all(|(path, _)| garbage.contains(&&**path));
+            let Ok(()) = timeout(PATIENCE, until(is_clear)).await else {
                 panic!("{subject:?}, {fault}: there is left {:?}", tree(&healthy).await);
             };
             plain.delete_recursive(&root).await.expect("the chroot can go");

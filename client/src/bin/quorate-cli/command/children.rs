@@ -50,10 +50,7 @@ impl Ls {
         let client = context.client().await?;
         let mut children = if self.watches() {
             let (children, watch) = client.children(&self.path).watch().await?;
-            match &mut context.watches {
-                Some(watches) => watches.add_one_shot(&self.path, WatcherType::Children, watch),
-                None => note_lone_watch(),
-            }
+            context.show_event(&self.path, WatcherType::Children, watch);
             children
         } else {
             client.children(&self.path).await?

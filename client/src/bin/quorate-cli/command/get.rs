@@ -3,7 +3,7 @@ use clap::Args;
 use quorate_client::{Node, WatcherType};
 use serde::Serialize;
 
-use super::{note_lone_watch, note_old_watch};
+use super::note_old_watch;
 use crate::{
     failure::Outcome,
     output::{DataView, Screen, StatView, escape, hexdump},
@@ -51,10 +51,7 @@ impl Get {
         let client = context.client().await?;
         let node = if self.watch || self.old_watch.is_some() {
             let (node, watch) = client.get(&self.path).watch().await?;
-            match &mut context.watches {
-                Some(watches) => watches.add_one_shot(&self.path, WatcherType::Data, watch),
-                None => note_lone_watch(),
-            }
+            context.show_event(&self.path, WatcherType::Data, watch);
             node
         } else {
             client.get(&self.path).await?

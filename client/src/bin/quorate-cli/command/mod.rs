@@ -241,7 +241,7 @@ fn note_old_watch(verb: &str, given: bool) {
 }
 
 /// Says that a watch is of no use where the command is all there is.
-fn note_lone_watch() {
+pub(crate) fn note_lone_watch() {
     crate::output::note(
         "The watch has ended with the command; `watch` shows events, and so does the shell.",
     );

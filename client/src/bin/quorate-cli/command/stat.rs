@@ -1,7 +1,7 @@
 use clap::Args;
 use quorate_client::{ErrorCode, ErrorKind, WatcherType};
 
-use super::{note_lone_watch, note_old_watch};
+use super::note_old_watch;
 use crate::{
     failure::{Failure, Outcome},
     output::StatView,
@@ -26,10 +26,7 @@ impl StatOf {
         let client = context.client().await?;
         let stat = if self.watch || self.old_watch.is_some() {
             let (stat, watch) = client.exists(&self.path).watch().await?;
-            match &mut context.watches {
-                Some(watches) => watches.add_one_shot(&self.path, WatcherType::Data, watch),
-                None => note_lone_watch(),
-            }
+            context.show_event(&self.path, WatcherType::Data, watch);
             stat
         } else {
             client.exists(&self.path).await?
