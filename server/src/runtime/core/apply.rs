@@ -119,12 +119,8 @@ impl Core {
     /// The tree is one that came from a leader as a snapshot; gives its zxid.
     fn replace_tree(&mut self, shared: &Shared, tree: Tree) -> Zxid {
         let zxid = tree.last_zxid();
-        if let Duty::Looking { planned: true } = self.duty {
-            // Clients kept for the next leader would not be told of what the snapshot brings, nor
-            // would it be known what has become of their requests.
-            self.send_clients_away(shared);
-            self.show_duty(shared);
-        }
+        // They would not be told of what the snapshot brings, either.
+        self.give_up_clients_kept(shared);
         *shared.tree.write() = tree;
         (self.applied, self.committed, self.durable) = (zxid, zxid, zxid);
         shared.backlog.checkpointed(zxid);
@@ -167,6 +163,12 @@ impl Core {
                     }
                 }
                 Some(batch) => {
+                    assert!(
+                        self.applied < batch.after,
+                        "a batch that follows {} waits although {} is applied",
+                        batch.after,
+                        self.applied
+                    );
                     let until = upto.min(batch.after);
                     self.unapplied.push_front(batch);
                     self.apply_from_log(shared, until);

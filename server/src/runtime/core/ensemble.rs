@@ -401,8 +401,10 @@ impl Core {
             Effect::Append { position, record } => self.append(shared, position, record),
             Effect::Truncate { to } => {
                 info!(%to, "what this server has above is cut off: the leader does not have it");
-                // What comes again behind the cut is not durable because it was before.
+                // What comes again behind the cut is not durable because it was before, and what was
+                // to be applied may be void.
                 self.durable = self.durable.min(to);
+                self.give_up_clients_kept(shared);
                 let now_us = shared.clock.now_us();
                 self.outgoing.change(LogChange::Truncate(to), to, now_us);
                 self.forget_recent(to);
@@ -594,6 +596,15 @@ impl Core {
         self.keep_unanswered();
         self.outgoing.begin_term();
         self.send_clients_away(shared);
+    }
+
+    /// The next leader does not have all that this server had of the last one: it is not known what
+    /// has become of what clients asked for who were kept for the next one.
+    pub(super) fn give_up_clients_kept(&mut self, shared: &Shared) {
+        if let Duty::Looking { planned: true } = self.duty {
+            self.send_clients_away(shared);
+            self.show_duty(shared);
+        }
     }
 
     /// Ends the connections of all clients, and forgets what they asked for. Those that come from now

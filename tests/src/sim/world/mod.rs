@@ -52,6 +52,10 @@ enum Event {
     Lift { era: u32, remedy: Remedy },
 }
 
+/// How many things happen at most in a run: a hundred times what usually does. Messages that bring
+/// about each other for ever would keep a run from its end.
+const EVENTS_MAX: u64 = 3_000_000;
+
 /// A simulation.
 #[derive(Debug)]
 pub struct World {
@@ -59,6 +63,8 @@ pub struct World {
     pub plan: Plan,
     pub(super) now: Micros,
     queue: Queue<Event>,
+    /// How much has happened.
+    happened: u64,
     /// What was planned in an earlier era does not happen any more.
     era: u32,
     random: Random,
@@ -103,6 +109,7 @@ impl World {
         let mut world = Self {
             now: 0,
             queue: Queue::default(),
+            happened: 0,
             era: 0,
             paths,
             blocks: vec![0; hosts * hosts],
@@ -142,6 +149,11 @@ impl World {
         while let Some(at) = self.queue.next_at().filter(|&at| at <= until) {
             let Some((_, event)) = self.queue.next() else { break };
             self.now = at;
+            self.happened += 1;
+            if self.happened > EVENTS_MAX {
+                let text = format!("{EVENTS_MAX} things have happened, and no end is in sight");
+                return Err(Broken::new("Storm", text));
+            }
             self.happen(event)?;
             self.collect_due();
         }
