@@ -120,6 +120,9 @@ pub enum Effect<'a> {
         link: LinkId,
         /// The epoch.
         epoch: u32,
+        /// It is the last configuration seen, and not the one in force: this server leads only if a quorum
+        /// goes by it.
+        newest: bool,
     },
     /// Leader: send that the configuration of this transaction is committed and in force, to an
     /// observer with the transaction.

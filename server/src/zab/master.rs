@@ -155,7 +155,8 @@ impl Master {
             observer.heard_ms = ctx.now_ms;
             observer.committed = upto;
             self.pass_on(ctx);
-            ctx.effects.push(Effect::SendNewLeader { link: id, epoch });
+            // The last one seen may come to nothing; if not, it comes when it is committed.
+            ctx.effects.push(Effect::SendNewLeader { link: id, epoch, newest: false });
         }
     }
 

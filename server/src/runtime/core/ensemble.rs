@@ -439,7 +439,9 @@ impl Core {
                     ensemble.send(link, |out| out.extend_from_slice(leading.window.newest()));
                 }
             }
-            Effect::SendNewLeader { link, epoch } => self.send_new_leader(link, epoch),
+            Effect::SendNewLeader { link, epoch, newest } => {
+                self.send_new_leader(link, epoch, newest);
+            }
             Effect::SendActivation { link, zxid, leader, observes } => {
                 let window = observed(&self.duty, &mut self.recent);
                 if let (Some(window), Some(ensemble)) = (window, &mut self.ensemble) {
@@ -479,16 +481,10 @@ impl Core {
     }
 
     /// Tells a learner that it has the epoch's history, and by which configuration it is to go.
-    ///
-    /// While this server only tries to lead that is the last one seen: a quorum of it is needed,
-    /// too. Afterwards one that is not committed comes as a proposal.
-    fn send_new_leader(&mut self, link: LinkId, epoch: u32) {
+    fn send_new_leader(&mut self, link: LinkId, epoch: u32, newest: bool) {
         let Some(ensemble) = &mut self.ensemble else { return };
         let configs = ensemble.zab.configs();
-        let config = match ensemble.zab.role() {
-            Role::Leading { .. } | Role::Draining => configs.in_force(),
-            Role::Looking { .. } | Role::Following { .. } => configs.newest(),
-        };
+        let config = if newest { configs.newest() } else { configs.in_force() };
         let config = config.to_string();
         ensemble.send(link, |out| {
             let config = config.as_bytes();

@@ -94,7 +94,10 @@ impl Leader {
                 ctx.effects.push(Effect::SendInforms { link: id, after, upto: committed });
             }
         }
-        ctx.effects.push(Effect::SendNewLeader { link: id, epoch: self.epoch });
+        // While this server only tries to lead, a quorum of the last configuration seen is needed, too.
+        // Afterwards one that is not committed comes as a proposal.
+        let newest = self.established().is_none();
+        ctx.effects.push(Effect::SendNewLeader { link: id, epoch: self.epoch, newest });
         if follows && last > committed {
             // Compat: before 3.9.3 a learner of ZooKeeper's that gets a proposal in front of the mark
             // and its commit behind it gives up, again and again under load (ZOOKEEPER-4394).

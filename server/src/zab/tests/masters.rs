@@ -94,6 +94,18 @@ fn observers_are_told_which_configuration_is_in_force() {
     }
 }
 
+#[test]
+fn observers_are_not_told_of_servers_that_are_only_proposed() {
+    const SERVERS: &str = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\nversion=400000001";
+    let change = changes_servers(z(5, 1), "server.1=a:1:2\nserver.2=b:1:2");
+    let servers = Configuration::parse(SERVERS).unwrap();
+    let mut solo = serves_observers(Solo::with_configs(&[z(4, 3)], Configs::new(servers, true)));
+    assert_eq!(solo.hears(9, Message::Proposal { zxid: z(5, 1), txn: &change }).len(), 2);
+    solo.joins(20, 77, Member::Observer, 5, Features::ALL);
+    solo.hears(20, Message::AckEpoch { current_epoch: None, last: z(4, 1) });
+    assert_eq!(solo.caught_up(20, z(4, 3)), ["20 NEWLEADER 5, servers of 4:1"]);
+}
+
 /// A transaction that brings these servers.
 fn changes_servers(zxid: Zxid, servers: &str) -> Vec<u8> {
     let mut config = Configuration::parse(servers).unwrap();

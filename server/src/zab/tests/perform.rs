@@ -447,12 +447,9 @@ impl World {
             }
             Effect::SessionsHeard { .. } => {}
             Effect::Confirmed { ticket } => self.oracle.confirmed(index, ticket),
-            Effect::SendNewLeader { link, epoch } => {
-                let zab = self.servers[index].zab();
-                let config = match zab.role() {
-                    Role::Leading { .. } | Role::Draining => zab.configs().in_force(),
-                    _ => zab.configs().newest(),
-                };
+            Effect::SendNewLeader { link, epoch, newest } => {
+                let configs = self.servers[index].zab().configs();
+                let config = if newest { configs.newest() } else { configs.in_force() };
                 let packet = Packet::NewLeader(epoch, config.to_string());
                 self.send(index, link, packet);
             }

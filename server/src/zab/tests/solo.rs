@@ -173,7 +173,16 @@ impl Solo {
     fn perform(&mut self, effect: &Effect<'_>) {
         let said = match *effect {
             Effect::Wake { .. } | Effect::Notify { .. } | Effect::Configured => return,
-            Effect::SendNewLeader { link, epoch } => format!("{} NEWLEADER {epoch}", link.0),
+            Effect::SendNewLeader { link, epoch, newest } => {
+                let configs = self.zab.configs();
+                let config = if newest { configs.newest() } else { configs.in_force() };
+                match config.version {
+                    0 => format!("{} NEWLEADER {epoch}", link.0),
+                    version => {
+                        format!("{} NEWLEADER {epoch}, servers of {}", link.0, show(Zxid(version)))
+                    }
+                }
+            }
             Effect::SendActivation { link, zxid, leader, observes } => {
                 let kind = if observes { "INFORMANDACTIVATE" } else { "COMMITANDACTIVATE" };
                 format!("{} {kind} {} {leader}", link.0, show(zxid))
