@@ -1,5 +1,7 @@
 //! The servers that the client crate offers for tests.
 
+use std::thread;
+
 use quorate_client::{
     Client,
     testing::{TestEnsemble, TestServer, TestingError},
@@ -45,6 +47,27 @@ async fn a_session_expires_when_a_test_wants_it() {
     assert_eq!(other.call(&Op::exists("/mine")).unwrap().error, NO_NODE);
     let gone = server.expire_session(SessionId(7), [0; 16]);
     assert!(matches!(gone, Err(TestingError::NoSession(_))));
+}
+
+#[tokio::test]
+async fn a_session_expires_although_its_client_takes_it_back() {
+    let server = TestServer::start().await.unwrap();
+    for _ in 0..50 {
+        let mut client = Connection::with_new_session(server.address(), 10_000).unwrap();
+        let session = client.session.clone();
+        let (address, wanted) = (server.address(), session.clone());
+        let taking_back = thread::spawn(move || {
+            // As a client does whose connection was closed.
+            while client.read_to_end().is_ok() {
+                client = Connection::open(address).unwrap();
+                if client.attach(&wanted, 0).is_ok_and(|got| !got.is_accepted()) {
+                    break;
+                }
+            }
+        });
+        server.expire_session(session.id, &session.passwd).unwrap();
+        taking_back.join().unwrap();
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ pub struct Door {
     backlog: Option<u32>,
     /// None while it is not possible to listen at the address.
     listener: Option<TcpListener>,
+    /// Whether it was said that it is not.
+    has_complained: bool,
     moves: watch::Receiver<Option<HostPort>>,
 }
 
@@ -36,7 +38,7 @@ impl Door {
     pub fn open(address: ClientAddress, backlog: Option<u32>) -> anyhow::Result<(Self, Moves)> {
         let listener = Some(bind(address, backlog)?);
         let (to, moves) = watch::channel(None);
-        Ok((Self { address, backlog, listener, moves }, to))
+        Ok((Self { address, backlog, listener, has_complained: false, moves }, to))
     }
 
     /// Where it is.
@@ -74,8 +76,17 @@ impl Door {
                     *shared.client_address.write() = address;
                 }
                 self.listener = Some(listener);
+                self.has_complained = false;
             }
-            Err(error) => warn!(error = format!("{error:#}"), "cannot listen; trying on"),
+            Err(error) if !self.has_complained => {
+                warn!(
+                    error = format!("{error:#}"),
+                    "no client can connect; trying to listen until it works"
+                );
+                self.has_complained = true;
+            }
+            // The same again, several times a second.
+            Err(_) => {}
         }
     }
 
@@ -87,6 +98,7 @@ impl Door {
                 self.address = address;
                 // First, since the other one may be the same port.
                 self.listener = None;
+                self.has_complained = false;
             }
             Ok(Err(expected)) => {
                 warn!("clients are to connect at {place}, which is not {expected}: staying");
