@@ -35,7 +35,7 @@ pub use types::{Features, LinkId, Member, Position, ServerId};
 
 use self::{
     context::{Context, Next},
-    election::{Decision, Election, Own, PeerState, Vote},
+    election::{Decision, Election, Own, PeerState, Standing, Vote},
     leader::Leader,
     learner::Learner,
     lobby::Lobby,
@@ -185,6 +185,11 @@ impl Zab {
     /// Why this server looks for a leader, or did last; for the log that people read.
     pub fn reason(&self) -> &'static str {
         self.reason
+    }
+
+    /// Where the election stands, while this server looks for a leader.
+    pub fn standing(&self) -> Option<Standing> {
+        if matches!(self.state, State::Looking) { self.election.standing() } else { None }
     }
 
     /// The observers that learn from this follower.

@@ -174,6 +174,7 @@ impl Core {
         match event {
             Event::Tick { log_waits_ms } => {
                 self.zab(shared, wall_ms, zab::Input::Tick { log_waits_ms });
+                self.look_for_leader(shared);
             }
             Event::Peer(event) => self.peer_event(shared, wall_ms, event),
             Event::SnapshotWritten { tree, generation } => {

@@ -18,12 +18,14 @@
 //! | `leading`, `window` | a leader's learners, their requests and proposals |
 //! | `local` | sessions of this server alone |
 //! | `read_only` | reads without a quorum |
+//! | `leaderless` | why there is no leader, for people |
 //! | `learning`, `forwarded` | a learner's leader, and what it was asked to do |
 
 mod apply;
 mod clients;
 mod ensemble;
 mod forwarded;
+mod leaderless;
 mod leading;
 mod learning;
 mod local;
@@ -41,8 +43,8 @@ use tracing::warn;
 pub use self::ensemble::Event;
 pub(super) use self::ensemble::Membership;
 use self::{
-    ensemble::Ensemble, forwarded::Forwarded, leading::Leading, learning::Learning, local::Local,
-    outgoing::Outgoing, window::Window,
+    ensemble::Ensemble, forwarded::Forwarded, leaderless::Leaderless, leading::Leading,
+    learning::Learning, local::Local, outgoing::Outgoing, window::Window,
 };
 use super::{
     batch::LoggedBatch,
@@ -81,6 +83,8 @@ pub struct Core {
     duty: Duty,
     /// Since when an election is under way; followed where there is a read-only mode.
     electing_since_ms: Option<i64>,
+    /// The time without a leader, as long as it lasts.
+    leaderless: Option<Leaderless>,
     ensemble: Option<Ensemble>,
     /// What clients asked for that another server has to do.
     forwarded: Forwarded,
@@ -174,6 +178,7 @@ impl Core {
             applied,
             duty,
             electing_since_ms: None,
+            leaderless: None,
             ensemble,
             forwarded: Forwarded::default(),
             recent: None,

@@ -22,12 +22,14 @@
 
 mod ballots;
 mod looking;
+mod standing;
 mod vote;
 pub mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use standing::Standing;
 pub use vote::{Notification, PeerState, Vote};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -532,6 +532,33 @@ fn votes_of_servers_that_abstain_are_left_out() {
     assert_eq!(lone.election.vote(), Some(vote(3, 1, 1)));
 }
 
+#[test]
+fn an_election_says_what_it_waits_for() {
+    let says = |lone: &Lone| lone.election.standing().map(|standing| standing.to_string());
+    let mut lone = Lone::new(1, own(1, 1), 5, "");
+    lone.hear(2, Looking, vote(2, 1, 1), 1);
+    lone.hear(3, Following, vote(5, 1, 1), 7);
+    lone.hear(4, Looking, Vote::void(ServerId(4)), 1);
+    lone.reachable(5, false);
+    let expected = "this server votes for server 2; voting for it: 1, 2; not agreeing: 3; \
+                    not voting, as data may be lost: 4; not reached at the election port: 5";
+    assert_eq!(says(&lone).as_deref(), Some(expected));
+    lone.step(|election, now_ms, out| election.tick(now_ms, true, out));
+    assert!(says(&lone).unwrap().contains("server 2; its log cannot be written; voting"));
+
+    let mut fresh = Lone::new(1, FRESH, 3, "");
+    fresh.hear(2, Looking, vote(2, 1, 1), 1);
+    let expected = "this server does not vote, since its folder was empty or damaged while others \
+                    have data";
+    assert_eq!(says(&fresh).as_deref(), Some(expected));
+
+    let mut observer = Lone::new(9, own(1, 1), 3, "server.9=h:1:2:observer");
+    assert!(says(&observer).unwrap().starts_with("this server has no vote; not heard: 1, 2, 3"));
+    observer.hear(1, Leading, vote(1, 1, 1), 1);
+    observer.hear(2, Following, vote(1, 1, 1), 1);
+    assert_eq!((observer.leader(), says(&observer)), (Some(1), None));
+}
+
 /// ZOOKEEPER-3109: voters change their minds after their candidate has counted their votes.
 #[test]
 fn a_leader_whose_voters_have_left_it_notices() {
