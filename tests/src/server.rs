@@ -106,10 +106,12 @@ impl Server {
         let dir =
             tempfile::Builder::new().prefix("quorate-test-").tempdir().expect("a temp folder");
         let port = free_port();
-        // A key may be repeated; the last line counts, so that a test can change these.
+        // A key may be repeated; the last line counts, so that a test can change these. What a server
+        // reserves for its log at each start is usually much more than a test writes.
         let mut config = format!(
             "tickTime=200\nclientPort={port}\nclientPortAddress=127.0.0.1\ndataDir={}\n\
-             maxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n",
+             maxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n\
+             quorate.txnLog.segmentSize=4MiB\n",
             dir.path().join("data").display()
         );
         let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
@@ -361,8 +363,10 @@ fn zookeeper_command(subject: Subject, settings: &[String]) -> Command {
     let properties = properties.map(|line| format!("-D{line}"));
     let class_path = subject.class_path().expect("ZooKeeper is installed");
     let mut java = Command::new("java");
-    // Without syncs it is a faster oracle; what it answers is the same.
-    java.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dzookeeper.forceSync=no"])
+    // Without syncs it is a faster oracle; what it answers is the same. It does not live long enough for
+    // the better one of its compilers to be worth its time.
+    java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .arg("-Dzookeeper.forceSync=no")
         .args(properties)
         .args(["-cp", &class_path])
         .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");

@@ -79,10 +79,7 @@ impl Door {
                 self.has_complained = false;
             }
             Err(error) if !self.has_complained => {
-                warn!(
-                    error = format!("{error:#}"),
-                    "no client can connect; trying to listen until it works"
-                );
+                warn!(error = format!("{error:#}"), "cannot listen; trying on");
                 self.has_complained = true;
             }
             // The same again, several times a second.
