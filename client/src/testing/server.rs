@@ -22,6 +22,8 @@ use super::{During, TestingError, ports, wait_for};
 const PROGRAM: &str = "quorate-server";
 /// How long the answer to a word or a connect request may take.
 const ANSWER: Duration = Duration::from_secs(2);
+/// How often a session is taken from a client that takes it back, at the most.
+const TAKES: usize = 1000;
 
 /// A server: running, or killed and to be restarted with its data. See the [module](super).
 #[derive(Debug)]
@@ -198,20 +200,24 @@ impl TestServer {
             let answer = receive(&mut stream)?;
             let taken = ConnectResponse::from_bytes(&answer).map_err(io::Error::other)?;
             if taken.session_id != id {
-                return Ok(End::Unknown);
+                return Ok(false);
             }
-            match receive(&mut stream) {
-                Ok(_) => Ok(End::Done),
-                Err(error) if is_closed(&error) => Ok(End::TakenBack),
-                Err(error) => Err(error),
-            }
+            receive(&mut stream)?;
+            Ok(true)
         };
-        let mut was_known = false;
+        let mut takes = 0;
         loop {
-            match take().during(|| format!("take session {id} at {}", self.address))? {
-                End::Unknown if !was_known => return Err(TestingError::NoSession(id)),
-                End::Unknown | End::Done => return Ok(()),
-                End::TakenBack => was_known = true,
+            takes += 1;
+            match take() {
+                Ok(true) => return Ok(()),
+                Ok(false) if takes > 1 => return Ok(()),
+                Ok(false) => return Err(TestingError::NoSession(id)),
+                // Its client took it back before the server answered. It may have ended nevertheless.
+                Err(error) if is_closed(&error) && takes < TAKES => {}
+                Err(source) => {
+                    let what = format!("take session {id} at {}", self.address);
+                    return Err(TestingError::Io { what, source });
+                }
             }
         }
     }
@@ -269,15 +275,7 @@ impl Drop for TestServer {
     }
 }
 
-/// What came of taking a session to end it.
-enum End {
-    Done,
-    /// There is none with this id and password.
-    Unknown,
-    /// Its client took it back before the server answered, and the server closed the connection; it may have ended nevertheless.
-    TakenBack,
-}
-
+/// Whether the server has closed the connection.
 fn is_closed(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)

@@ -224,11 +224,15 @@ impl Shared {
 fn end_session(server: SocketAddr, session: &Session) {
     loop {
         let mut connection = Connection::open(server).expect("the server listens");
-        if !connection.attach(session, 0).expect("the server answers").is_accepted() {
-            return;
-        }
-        match connection.call(&Op::Plain(OpCode::CloseSession)) {
-            Ok(_) => return,
+        let taken = connection.attach(session, 0);
+        let ended = taken.and_then(|taken| {
+            if taken.is_accepted() {
+                connection.call(&Op::Plain(OpCode::CloseSession))?;
+            }
+            Ok(())
+        });
+        match ended {
+            Ok(()) => return,
             Err(error) => assert!(is_closed(&error), "{error}"),
         }
     }
