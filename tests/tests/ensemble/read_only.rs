@@ -38,6 +38,10 @@ fn an_observer_is_read_only_without_a_quorum() {
     wait_until_read_only(&ensemble, 4);
     let mut client = read_only_client(&ensemble, 4);
     assert_eq!(call(&mut client, &Op::get("/")).error, 0);
+    wait::until("the server to say why", PATIENCE, || {
+        let why = "there is no leader: this server has no vote; not reached at the election port: 1, 2, 3";
+        ensemble.server(4).said().contains(why).then_some(())
+    });
 }
 
 /// A server that alone is left of three: who is let in, what it does for them, and what becomes of
