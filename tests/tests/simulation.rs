@@ -114,8 +114,9 @@ fn what_was_found_is_not_there_any_more() {
     // Whoever votes by the pending configuration alone did not come to the others' round.
     // What a session had asked for behind its end was asked of the next leader.
     // What was cut stayed among what was to be applied, if clients were kept for the next leader.
+    // A checkpoint was sent from which the log did not go on.
     // A follower told its observers that servers are in force that were only proposed.
-    for seed in [2_010_130, 2_013_878, 1811, 2340, 6158, 6338, 4227, 440_303, 401_089] {
+    for seed in [2_010_130, 2_013_878, 1811, 2340, 6158, 6338, 4227, 440_303, 401_089, 557_838] {
         if let Err(failed) = run_seed(seed, 0) {
             panic!("{failed}");
         }

@@ -179,6 +179,9 @@ fn begin_snapshot(shared: &Shared, out: &mut BytesMut) -> Result<State, StreamEr
     let tree = shared.checkpoints.load(shared.tree_seed)?;
     let tree = tree.unwrap_or_else(|| Tree::new(shared.tree_seed));
     let zxid = tree.last_zxid();
+    // While this server itself gets a new beginning, the checkpoint may be the one of before. A learner
+    // that has more would give that up for nothing, since the log does not go on from there.
+    shared.log_source.open(zxid)?;
     info!(%zxid, "a learner gets a snapshot");
     Packet::Zab(Message::Snap { zxid }).encode(out);
     Ok(State::Snapshot(Box::new(SnapshotWriter::new(tree)), zxid))
