@@ -173,7 +173,11 @@ impl World {
             servers.iter().filter(|(_, votes)| *votes).map(|(server, _)| *server).collect();
         let is_whole = |server: &usize| self.machines[*server].is_whole();
         let whole: Vec<_> = voters.iter().copied().filter(is_whole).collect();
-        if !is_majority(&whole, &voters) {
+        let reliable: Vec<_> = voters.iter().copied().filter(|&s| self.is_reliable(s)).collect();
+        // The leader may not have noticed yet that somebody is gone, whose disk is lost, too. New servers
+        // have to be synchronized before they can stand in for him.
+        let is_lost = whole.len() < voters.len() && !is_majority(&reliable, &voters);
+        if is_lost || !is_majority(&whole, &voters) {
             return Ok(false);
         }
         self.asked_for.push((self.now, voters));

@@ -60,6 +60,10 @@ impl World {
 
     fn see_found(&mut self, server: usize, found: &Found) -> Result<(), Broken> {
         let is_damaged = self.machines[server].health != Health::Good;
+        for (zxid, txn) in &found.log {
+            // It may have been written by a process that did not live to see it durable.
+            self.checker.note_configuration(*zxid, txn);
+        }
         self.see(&Seen::Started {
             server,
             log: found.log.iter().map(|(zxid, txn)| Entry::of(*zxid, txn)).collect(),
