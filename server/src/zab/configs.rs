@@ -56,6 +56,12 @@ impl Configs {
         self.last_seen.as_ref().unwrap_or(&self.in_force)
     }
 
+    /// What a learner is told with `NEWLEADER`, as [`Effect::SendNewLeader`](super::Effect::SendNewLeader)
+    /// says: the last one seen, or the one in force.
+    pub fn of_new_leader(&self, newest: bool) -> &Configuration {
+        if newest { self.newest() } else { self.in_force() }
+    }
+
     /// The transaction that the last one seen is waiting for.
     pub(super) fn pending(&self) -> Option<Zxid> {
         self.last_seen.as_ref().filter(|_| self.is_logged).map(|config| Zxid(config.version))

@@ -484,9 +484,7 @@ impl Core {
     /// Tells a learner that it has the epoch's history, and by which configuration it is to go.
     fn send_new_leader(&mut self, link: LinkId, epoch: u32, newest: bool) {
         let Some(ensemble) = &mut self.ensemble else { return };
-        let configs = ensemble.zab.configs();
-        let config = if newest { configs.newest() } else { configs.in_force() };
-        let config = config.to_string();
+        let config = ensemble.zab.configs().of_new_leader(newest).to_string();
         ensemble.send(link, |out| {
             let config = config.as_bytes();
             Packet::Zab(Message::NewLeader { epoch, config }).encode(out);

@@ -448,8 +448,7 @@ impl World {
             Effect::SessionsHeard { .. } => {}
             Effect::Confirmed { ticket } => self.oracle.confirmed(index, ticket),
             Effect::SendNewLeader { link, epoch, newest } => {
-                let configs = self.servers[index].zab().configs();
-                let config = if newest { configs.newest() } else { configs.in_force() };
+                let config = self.servers[index].zab().configs().of_new_leader(newest);
                 let packet = Packet::NewLeader(epoch, config.to_string());
                 self.send(index, link, packet);
             }

@@ -174,9 +174,7 @@ impl Solo {
         let said = match *effect {
             Effect::Wake { .. } | Effect::Notify { .. } | Effect::Configured => return,
             Effect::SendNewLeader { link, epoch, newest } => {
-                let configs = self.zab.configs();
-                let config = if newest { configs.newest() } else { configs.in_force() };
-                match config.version {
+                match self.zab.configs().of_new_leader(newest).version {
                     0 => format!("{} NEWLEADER {epoch}", link.0),
                     version => {
                         format!("{} NEWLEADER {epoch}, servers of {}", link.0, show(Zxid(version)))
